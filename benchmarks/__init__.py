@@ -1,0 +1,1 @@
+"""The runner: what to run, running it, and keeping what came out."""

@@ -1,0 +1,261 @@
+"""Runs one task: carries the problem to a framework, compiles, counts the work, draws the samples, takes the time."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from benchmarks.devices import peak_bytes, reset_peak, wait
+from benchmarks.provenance import thread_count
+from benchmarks.tasks import Task
+from benchmarks.work import UnknownLength, Work, count_jaxpr, counted, work_of
+from methods import METHODS, Samples
+from problems import Instance, Problem, load
+from problems.arrays import Key, make_key
+
+Run = Callable[[Problem, Key], Samples]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The samples of a task and what they cost.
+
+    Attributes:
+        x: (n, *shape), float64 of the sampler's float32. log_prob: (n,) or None.
+        work: counted by the harness, else by the method, else None. remark: what to say about it, or ''.
+        seconds_compile: of the harness's compilation, or 'compile_seconds' in the method's own info.
+        peak_bytes: see `devices.peak_bytes`; for a compiled program on a GPU what that program needs.
+        info: the method's other named scalars.
+    """
+
+    x: np.ndarray
+    log_prob: np.ndarray | None
+    work: Work | None
+    remark: str
+    seconds_compile: float
+    seconds_train: float
+    seconds_sample: float
+    peak_bytes: int
+    info: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A sampler ready to run, with its work (None: not known) and the seconds that making it took.
+
+    device_bytes: what it needs on a GPU, 0 if that is not known beforehand.
+    """
+
+    run: Run
+    work: Work | None
+    seconds: float
+    device_bytes: int = 0
+
+
+@dataclass
+class Programs:
+    """Programs by what they depend on: the instances of a family share one.
+
+    Attributes:
+        size: how many are kept. made: how many were made.
+    """
+
+    size: int = 128
+    made: int = 0
+    _kept: OrderedDict[Any, Program] = field(default_factory=OrderedDict)
+    _charged: set[Any] = field(default_factory=set)
+
+    def get(self, task: Task, problem: Problem, key: Key) -> tuple[Program, float]:
+        """The program of a task, and the seconds that it took to make on the first call that uses it, then 0."""
+        signature = _signature(task, problem)
+        program = self._kept.get(signature) or self._make(signature, task, problem, key)
+        seconds = 0.0 if signature in self._charged else program.seconds
+        self._charged.add(signature)
+        return program, seconds
+
+    def compile(self, tasks: list[Task]) -> None:
+        """Compiles the programs of several tasks at once, one per CPU; one that fails is left to its own task."""
+        missing: dict[Any, tuple[Task, Problem]] = {}
+        for task in tasks:
+            if task.framework == "jax" and METHODS[task.method].framework == "array":
+                problem = _carried(task.problem, task.instance, task.oracle, task.framework, task.device)
+                missing.setdefault(_signature(task, problem), (task, problem))
+
+        def compile_one(signature: Any) -> None:
+            task, problem = missing[signature]
+            with suppress(Exception):
+                self._make(signature, task, problem, _key(task))
+
+        with ThreadPoolExecutor(thread_count()) as pool:
+            list(pool.map(compile_one, [signature for signature in missing if signature not in self._kept]))
+
+    def _make(self, signature: Any, task: Task, problem: Problem, key: Key) -> Program:
+        self.made += 1
+        program = self._kept[signature] = _make(task, problem, key)
+        if len(self._kept) > self.size:
+            self._charged.discard(self._kept.popitem(last=False)[0])
+        return program
+
+
+@lru_cache(maxsize=4)
+def instance_of(problem: str, index: int) -> Instance:
+    """An instance, kept because all methods meet it one after the other."""
+    return load(problem, index)
+
+
+def execute(task: Task, programs: Programs) -> Drawn:
+    """Draws the samples of a task.
+
+    Raises:
+        ValueError, TypeError: if the method returns something else than n real samples of the problem's shape.
+        Exception: whatever the method raises.
+    """
+    problem = _carried(task.problem, task.instance, task.oracle, task.framework, task.device)
+    program, seconds_compile = programs.get(task, problem, _key(task))
+    reset_peak(task.device)
+    wait(task.device, problem)
+    start = time.perf_counter()
+    samples = program.run(problem, _key(task))
+    wait(task.device, samples.x, samples.log_prob)
+    seconds = time.perf_counter() - start
+    peak = program.device_bytes or peak_bytes(task.device, task.framework)
+    work, remark = _judged(program.work, samples)
+    info = {name: float(value) for name, value in samples.info.items()}
+    compiled, train = info.pop("compile_seconds", 0.0), float(samples.train_seconds)
+    return Drawn(
+        x=_host(samples.x),
+        log_prob=None if samples.log_prob is None else _host(samples.log_prob),
+        work=work,
+        remark=remark,
+        seconds_compile=seconds_compile + compiled,
+        seconds_train=train,
+        seconds_sample=max(seconds - train - compiled, 0.0),
+        peak_bytes=peak,
+        info=info,
+    )
+
+
+@lru_cache(maxsize=4)
+def _carried(problem: str, index: int, oracle: bool, framework: str, device: str) -> Problem:
+    instance = instance_of(problem, index)
+    return (instance.oracle() if oracle else instance.problem).to(framework, device=device)
+
+
+def _key(task: Task) -> Key:
+    return make_key(task.framework, task.sampler_words, task.device)
+
+
+def _sampler(task: Task) -> Run:
+    """problem, key -> Samples, checked."""
+    method = METHODS[task.method]
+    hyper = method.configure("default", json.loads(task.hyper))
+
+    def run(problem: Problem, key: Key) -> Samples:
+        samples = method.run(problem, key, n=task.n, **hyper)
+        _check(samples, (task.n, *problem.shape))
+        return samples
+
+    return run
+
+
+def _check(samples: Any, expected: tuple[int, ...]) -> None:
+    if not isinstance(samples, Samples):
+        raise TypeError(f"a sampler returns Samples, got {type(samples).__name__}")
+    shape = tuple(getattr(samples.x, "shape", ()))
+    if shape != expected:
+        raise ValueError(f"expected samples of shape {expected}, got {shape}")
+    if samples.log_prob is not None and tuple(samples.log_prob.shape) != expected[:1]:
+        raise ValueError(f"expected log_prob of shape {expected[:1]}, got {tuple(samples.log_prob.shape)}")
+    if "complex" in str(samples.x.dtype):
+        raise ValueError(f"expected real samples, got {samples.x.dtype}")
+
+
+def _make(task: Task, problem: Problem, key: Key) -> Program:
+    run = _sampler(task)
+    if task.framework == "torch":
+        return _counted_in_torch(run, problem, key, task.n)
+    if METHODS[task.method].framework == "jax":  # it compiles what it wants, when it wants
+        return Program(run, None, 0.0)
+    return _compiled(run, problem, key, task)
+
+
+def _compiled(run: Run, problem: Problem, key: Key, task: Task) -> Program:
+    """One trace serves both: the work is read off it, and it is compiled."""
+    import jax
+
+    start = time.perf_counter()
+    wrap: Callable[[Problem], Problem] = counted
+    work = None
+    try:
+        traced = jax.jit(run).trace(wrap(problem), key)
+    except Exception:  # perhaps it looks at the type of its prior; if it fails without the marks too, that is told
+        wrap = _unmarked
+        traced = jax.jit(run).trace(problem, key)
+    with suppress(UnknownLength):
+        work = count_jaxpr(traced.jaxpr, task.n) if wrap is counted else None
+    program = traced.lower().compile()
+    seconds = time.perf_counter() - start
+    memory = program.memory_analysis() if task.device == "cuda" else None
+    needed = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes if memory else 0
+    return Program(lambda problem, key: program(wrap(problem), key), work, seconds, needed)
+
+
+def _unmarked(problem: Problem) -> Problem:
+    return problem
+
+
+def _counted_in_torch(run: Run, problem: Problem, key: Key, n: int) -> Program:
+    """A call of its own with the marks in place, which also warms up; the one that is timed has none."""
+    import torch
+
+    torch.set_num_threads(thread_count())
+    start = time.perf_counter()
+    rows: Counter[str] = Counter()
+    try:
+        run(counted(problem, rows), key)
+        work = work_of(rows, n)
+    except Exception:  # as in `_compiled`: the real run tells what is wrong
+        work = None
+    return Program(run, work, time.perf_counter() - start)
+
+
+def _judged(work: Work | None, samples: Samples) -> tuple[Work | None, str]:
+    """The harness's count, checked against the method's own; the method's own where there is no other."""
+    nan = float("nan")
+    own = {name: nan if value is None else float(value) for name, value in (("nfe", samples.nfe), ("vjp", samples.vjp))}
+    if work is None:
+        if samples.nfe is None:
+            return None, "the work was not counted"
+        return Work(own["nfe"], own["vjp"], nan), "nfe and vjp as the method reports them"
+    wrong = [
+        f"{name} {value:g} (counted {getattr(work, name):g})"
+        for name, value in own.items()
+        if abs(value - getattr(work, name)) > 1e-6 * max(value, 1.0)
+    ]
+    return work, f"the method reports {' and '.join(wrong)}" if wrong else ""
+
+
+def _host(x: Any) -> np.ndarray:
+    if hasattr(x, "detach"):
+        x = x.detach().cpu()
+    return np.asarray(x, dtype=np.float64)
+
+
+def _signature(task: Task, problem: Problem) -> Any:
+    """What a program depends on; in JAX the problem counts by its tree, static fields, shapes and dtypes alone."""
+    names = (task.method, task.hyper, task.n, task.framework, task.device, task.code)
+    if task.framework != "jax":
+        return *names, task.problem
+    import jax
+
+    leaves, tree = jax.tree_util.tree_flatten(problem)
+    return *names, tree, tuple((tuple(leaf.shape), str(leaf.dtype)) for leaf in leaves)

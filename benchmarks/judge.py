@@ -1,0 +1,47 @@
+"""Scores samples: the exact reference of an instance, its floor, and the metrics of one task."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+import scores
+from benchmarks.execute import instance_of
+from benchmarks.tasks import seed_words
+from problems import FAMILIES
+
+Metrics = dict[str, tuple[float, float]]
+
+
+def evaluate(problem: str, index: int, seed: int, x: np.ndarray, log_prob: np.ndarray | None) -> Metrics:
+    """The metrics of samples x, (n, *shape), of one instance; the reference is that of the instance, seed and n."""
+    values = scores.evaluate(
+        x,
+        instance_of(problem, index),
+        _reference(problem, index, len(x), seed),
+        data_range=FAMILIES[problem].data_range,
+        log_prob=log_prob,
+    )
+    return {name: (float(value), float(error)) for name, (value, error) in values.items()}
+
+
+def floor(problem: str, index: int, n: int, seed: int, draws: int) -> dict[str, np.ndarray]:
+    """Metric -> (draws,): what exact samples of size n score against the reference that the methods meet."""
+    return scores.floor(
+        instance_of(problem, index),
+        _reference(problem, index, n, seed),
+        draws=draws,
+        seed_words=_words(problem, index, seed),
+        data_range=FAMILIES[problem].data_range,
+    )
+
+
+@lru_cache(maxsize=2)
+def _reference(problem: str, index: int, n: int, seed: int) -> scores.Reference:
+    return scores.reference(instance_of(problem, index), n, _words(problem, index, seed))
+
+
+def _words(problem: str, index: int, seed: int) -> list[int]:
+    """What the reference and the floor are seeded with (they are streams apart): the same for every method."""
+    return seed_words(seed, problem, index, "scores")

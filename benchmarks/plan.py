@@ -1,0 +1,196 @@
+"""Which tasks to run: a suite, the user's selections, and what each problem provides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from benchmarks.estimate import estimate_seconds
+from benchmarks.plugins import plugin_methods, source_of
+from benchmarks.provenance import code_of, thread_count
+from benchmarks.selection import Override, Row, is_glob, label, overrides_of, select, select_rows
+from benchmarks.suites import Limit, Sizes, Suite
+from benchmarks.tasks import Task, canonical
+from benchmarks.tuned_presets import NAME, tuned
+from methods import METHODS
+from methods.registry import FRAMEWORKS, Method
+from problems import FAMILIES, Family
+from problems.names import UsageError
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for, beside the suite; None means: as the suite says."""
+
+    problems: tuple[str, ...] | None = None
+    methods: tuple[str, ...] | None = None
+    overrides: tuple[Override, ...] = ()
+    n: int | None = None
+    instances: int | None = None
+    framework: str = "auto"
+    device: str = "cpu"
+    seed: int | None = None
+    timeout_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A task, why it cannot run (or ''), the seconds it will take by estimate, and whether its samples are kept."""
+
+    task: Task
+    skip: str
+    seconds: float
+    keep: bool = True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The tasks in the order in which they run, the sizes and the budget of each problem, and the limit of a task."""
+
+    tasks: tuple[Planned, ...]
+    sizes: dict[str, Sizes]
+    timeout_seconds: float
+    floor_draws: int
+
+    @property
+    def seconds(self) -> float:
+        """The estimate for all that can run, in seconds."""
+        return sum(planned.seconds for planned in self.tasks)
+
+
+def make_plan(suite: Suite, request: Request) -> Plan:
+    """The plan of a run. One problem's tasks follow each other, and in it one instance's.
+
+    Raises:
+        UsageError: for a name that does not exist, a value out of range, or a framework that a named method lacks.
+    """
+    problems = select("problem", request.problems or suite.problems, list(FAMILIES))
+    rows = _rows(suite, request)
+    _check_overrides(request.overrides, rows)
+    _check_framework(request, rows)
+    tasks: list[Planned] = []
+    for problem in problems:
+        family = FAMILIES[problem]
+        sizes = suite.sizes_of(family)
+        instances = request.instances or sizes.instances
+        cells = [_cell(row, family, request, suite, sizes) for row in rows]
+        for instance in range(instances):
+            for row, cell in zip(rows, cells, strict=True):
+                if not _within_limits(row.method, problem, instance, suite.limits, request):
+                    continue
+                seconds = _estimate(cell, family, suite, first=instance == 0)
+                for repeat in range(suite.repeats):
+                    task = replace(cell.task, instance=instance, repeat=repeat)
+                    tasks.append(replace(cell, task=task, seconds=seconds))
+    if not tasks:
+        raise UsageError("nothing to run: the suite's limits exclude every selected pair of a problem and a method")
+    sizes_used = {problem: suite.sizes_of(FAMILIES[problem]) for problem in problems}
+    timeout = request.timeout_seconds or suite.timeout_seconds
+    return Plan(tuple(_keep_within(tasks, suite.keep_gib)), sizes_used, timeout, suite.floor_draws)
+
+
+def _rows(suite: Suite, request: Request) -> list[Row]:
+    if request.methods:
+        return select_rows(request.methods)
+    rows = select_rows(suite.methods)
+    return rows + [row for name in plugin_methods() if (row := Row(name)) not in rows]
+
+
+def _check_overrides(overrides: Sequence[Override], rows: list[Row]) -> None:
+    for override in overrides:
+        if not any(fnmatchcase(row.method, override.pattern) for row in rows):
+            selected = ", ".join(sorted({row.method for row in rows}))
+            raise UsageError(f"--set names {override.pattern!r}, which is not among the methods to run: {selected}")
+
+
+def _check_framework(request: Request, rows: list[Row]) -> None:
+    """A method that is named outright, or all that are selected, must have the framework."""
+    lacking = [row.method for row in rows if _framework(METHODS[row.method], request.framework) is None]
+    named = {p.partition("[")[0] for p in request.methods or () if not is_glob(p.partition("[")[0])}
+    wrong = [name for name in lacking if name in named or len(lacking) == len(rows)]
+    if wrong:
+        has = " and ".join(FRAMEWORKS[METHODS[wrong[0]].framework])
+        raise UsageError(f"method {wrong[0]!r} runs in {has}, not in {request.framework}")
+
+
+def _framework(method: Method, wanted: str) -> str | None:
+    """The framework that a method runs in; None if it lacks the wanted one."""
+    available = FRAMEWORKS[method.framework]
+    if wanted == "auto":
+        return available[0]
+    return wanted if wanted in available else None
+
+
+def _cell(row: Row, family: Family, request: Request, suite: Suite, sizes: Sizes) -> Planned:
+    """The first task of a cell, with the reason if it cannot run."""
+    method = METHODS[row.method]
+    chosen = overrides_of(row.method, request.overrides)
+    preset = tuned().get(family.name, {}).get(row.method) if row.preset == NAME else method.presets[row.preset]
+    fixed = {**(preset or {}), **chosen}
+    limited = [limit.steps for limit in suite.limits if limit.steps is not None and limit.concerns(row.method)]
+    steps = limited[0] if limited else sizes.steps
+    sized: dict[str, Any] = {"steps": steps} if steps and "steps" in method.hyper and "steps" not in fixed else {}
+    framework = _framework(method, request.framework)
+    missing = sorted(method.requires - family.provides)
+    skip = f"{row.method} needs {' and '.join(missing)}, which {family.name} does not provide" if missing else ""
+    if preset is None:
+        skip = f"{row.method} was not tuned on {family.name}"
+    if framework is None:
+        skip = f"{row.method} does not run in {request.framework}"
+    task = Task(
+        problem=family.name,
+        instance=0,
+        method=row.method,
+        config=label(row, chosen),
+        framework=framework or FRAMEWORKS[method.framework][0],
+        repeat=0,
+        n=request.n or sizes.n,
+        hyper=canonical(method.configure("default", {**sized, **fixed})),
+        seed=suite.seed if request.seed is None else request.seed,
+        device=request.device,
+        threads=thread_count(),
+        code=code_of(source_of(row.method)),
+        oracle=method.oracle,
+    )
+    return Planned(task, skip, 0.0)
+
+
+def _estimate(cell: Planned, family: Family, suite: Suite, *, first: bool) -> float:
+    method = cell.task.method
+    told = [limit.seconds for limit in suite.limits if limit.seconds and limit.concerns(method)]
+    if cell.skip:
+        return 0.0
+    return told[0] if told else estimate_seconds(METHODS[method], cell.task, family, first=first)
+
+
+def _within_limits(method: str, problem: str, instance: int, limits: list[Limit], request: Request) -> bool:
+    """The suite's limits hold, except where the user names problems and methods, or the number of instances."""
+    for limit in limits:
+        if limit.concerns(method):
+            named = request.problems and request.methods
+            if not named and not any(fnmatchcase(problem, pattern) for pattern in limit.problems):
+                return False
+            if request.instances is None and limit.instances is not None and instance >= limit.instances:
+                return False
+    return True
+
+
+def sample_bytes(task: Task) -> int:
+    """What the samples of a task take on the disk, in bytes: x and a log density, float32, and headers."""
+    return 4 * task.n * (FAMILIES[task.problem].dim + 1) + 1024
+
+
+def _keep_within(tasks: list[Planned], gib: float) -> list[Planned]:
+    """Samples are given up from the last instances of the largest problems, and from instance 0 last of all."""
+    excess = sum(sample_bytes(p.task) for p in tasks if not p.skip) - gib * 2**30
+    order = sorted(tasks, key=lambda p: (p.task.instance == 0, -sample_bytes(p.task), -p.task.instance))
+    dropped: set[str] = set()
+    for planned in order:
+        if excess <= 0:
+            break
+        if not planned.skip:
+            dropped.add(planned.task.id)
+            excess -= sample_bytes(planned.task)
+    return [replace(p, keep=p.task.id not in dropped) for p in tasks]

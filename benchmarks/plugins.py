@@ -1,0 +1,81 @@
+"""Methods from outside: a file named on the command line, or a package with an entry point."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from importlib import metadata
+from pathlib import Path
+
+from methods import METHODS
+from problems.names import UsageError
+
+GROUP = "posterior_bench.methods"
+_SOURCES: dict[str, Path] = {}  # method -> the file that registered it
+_NAMED: list[str] = []  # the methods of files named on the command line
+
+
+def plugin_methods() -> list[str]:
+    """The methods that come from files named on the command line: they join every selection."""
+    return list(_NAMED)
+
+
+def source_of(method: str) -> Path | None:
+    """The file of a plugin's method; None for ours."""
+    return _SOURCES.get(method)
+
+
+def load_file(path: Path) -> list[str]:
+    """Runs a plugin file and returns the names of the methods that it registered.
+
+    Raises:
+        UsageError: for a file that is missing, does not parse, fails on import, takes a name that exists, or
+            registers nothing.
+    """
+    name = f"posterior_bench_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise UsageError(f"the plugin {path} is not a Python file that exists")
+    module = importlib.util.module_from_spec(spec)
+    before = set(METHODS)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise UsageError(f"the plugin {path} has a syntax error in line {error.lineno}: {error.msg}") from error
+    except UsageError as error:
+        raise UsageError(f"the plugin {path}: {error}") from error
+    except Exception as error:
+        line = _line(error, path)
+        raise UsageError(f"the plugin {path} fails on import{line}: {type(error).__name__}: {error}") from error
+    return _take_stock(before, path, f"the plugin {path}", _NAMED)
+
+
+def load_entry_points() -> list[str]:
+    """Loads the installed plugins; returns one sentence for each that fails, because it must not stop the others."""
+    complaints = []
+    for point in metadata.entry_points(group=GROUP):
+        before = set(METHODS)
+        try:
+            point.load()
+            module = sys.modules[point.module]
+            _take_stock(before, Path(module.__file__ or ""), f"the plugin {point.name}", [])
+        except Exception as error:
+            complaints.append(f"the installed plugin {point.name!r} ({point.value}) is left out: {error}")
+    return complaints
+
+
+def _take_stock(before: set[str], path: Path, what: str, names: list[str]) -> list[str]:
+    new = [name for name in METHODS if name not in before]
+    if not new:
+        raise UsageError(f"{what} registers no method; decorate a sampler with @method(name) from methods")
+    _SOURCES.update(dict.fromkeys(new, path.resolve()))
+    names.extend(new)
+    return new
+
+
+def _line(error: Exception, path: Path) -> str:
+    """' in line 7', the last line of the plugin in the traceback."""
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path]
+    return f" in line {lines[-1]}" if lines else ""

@@ -1,0 +1,101 @@
+"""The long table of a run directory, and the floors beside it."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.records import Record
+from benchmarks.store import RunDirectory, floor_file
+from scores import METRICS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    *("problem", "instance", "method", "config", "framework", "repeat", "metric", "value", "stderr", "floor95"),
+    *("unit", "better", "status", "reason", "n", "nfe", "vjp", "operator_calls"),
+    *("seconds_compile", "seconds_train", "seconds_sample", "peak_bytes", "device", "threads", "oracle", "hyper"),
+    *("versions", "started_at", "code"),
+)
+"""The columns of results.parquet and results.csv, in this order."""
+
+FLOOR_COLUMNS = ("problem", "instance", "n", "metric", "draw", "value")
+FLOOR_QUANTILE = 0.95
+_NAN = float("nan")
+_DERIVED = {"seconds": ("s", "lower"), "samples_per_second": ("1/s", "higher")}
+
+
+def collect(run: RunDirectory) -> None:
+    """Writes results.parquet, results.csv and floors.parquet from the finished tasks of a run directory."""
+    import pandas as pd
+
+    records = sorted(run.records.values(), key=lambda record: record.task.slot)
+    floors = {floor_file(record.task): record.task for record in records}
+    draws = {name: kept for name in floors if (kept := run.kept_arrays(name)) is not None}
+    rows = [row for record in records for row in _rows(record, draws.get(floor_file(record.task), {}))]
+    results = pd.DataFrame(rows, columns=list(COLUMNS))
+    floor_rows = [
+        (floors[name].problem, floors[name].instance, floors[name].n, metric, draw, float(value))
+        for name, kept in draws.items()
+        for metric, values in kept.items()
+        for draw, value in enumerate(values)
+    ]
+    run.write("results.parquet", _parquet(results))
+    run.write("results.csv", results.to_csv(index=False).encode())
+    run.write("floors.parquet", _parquet(pd.DataFrame(floor_rows, columns=list(FLOOR_COLUMNS))))
+
+
+def _rows(record: Record, draws: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """One row per metric; a task without metrics has one row with metric '' and value nan."""
+    task = record.task
+    shared = {
+        "problem": task.problem,
+        "instance": task.instance,
+        "method": task.method,
+        "config": task.config,
+        "framework": task.framework,
+        "repeat": task.repeat,
+        "status": record.status,
+        "reason": record.reason,
+        "n": task.n,
+        "nfe": record.nfe,
+        "vjp": record.vjp,
+        "operator_calls": record.operator_calls,
+        "seconds_compile": record.seconds_compile,
+        "seconds_train": record.seconds_train,
+        "seconds_sample": record.seconds_sample,
+        "peak_bytes": record.peak_bytes,
+        "device": task.device,
+        "threads": task.threads,
+        "oracle": task.oracle,
+        "hyper": task.hyper,
+        "versions": json.dumps(record.versions, sort_keys=True),
+        "started_at": record.started_at,
+        "code": task.code,
+    }
+    if not record.metrics:
+        return [shared | _measured("", _NAN, _NAN, _NAN, "", "")]
+    measured = []
+    for name, (value, error) in record.metrics.items():
+        metric = METRICS.get(name)  # None: a metric that this version no longer has
+        unit, better = (metric.unit, metric.better) if metric else ("", "")
+        floor95 = float(np.quantile(draws[name], FLOOR_QUANTILE)) if name in draws else _NAN
+        measured.append(_measured(name, value, error, floor95, unit, str(better)))
+    seconds = record.seconds_sample
+    for name, value in (("seconds", seconds), ("samples_per_second", task.n / seconds if seconds > 0 else _NAN)):
+        measured.append(_measured(name, value, _NAN, _NAN, *_DERIVED[name]))
+    return [shared | one for one in measured]
+
+
+def _measured(name: str, value: float, error: float, floor95: float, unit: str, better: str) -> dict[str, Any]:
+    return {"metric": name, "value": value, "stderr": error, "floor95": floor95, "unit": unit, "better": better}
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return buffer.getvalue()

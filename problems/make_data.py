@@ -1,0 +1,56 @@
+"""Makes the files in problems/data: `python -m problems.make_data`.
+
+Fitted mixtures and random matrices differ in their last bits between linear algebra libraries, so they are shipped
+and read, not made anew.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+DATA = Path(__file__).parent / "data"
+COMPONENTS = 10
+COVARIANCE_FLOOR = 0.02**2
+"""Added to every fitted covariance: a third of one grey level (1/16), squared, so that constant pixels have a law."""
+
+
+def linear_gaussian(d: int) -> dict[str, np.ndarray]:
+    """A prior whose covariance has condition number 100, and a (d/2, d) matrix with singular values .2 to 1."""
+    rng = np.random.Generator(np.random.Philox(d))
+    q = np.linalg.qr(rng.standard_normal((d, d)))[0]
+    m = max(d // 2, 1)
+    u = np.linalg.qr(rng.standard_normal((m, m)))[0]
+    v = np.linalg.qr(rng.standard_normal((d, m)))[0]
+    cov = (q * np.geomspace(0.02, 2.0, d)) @ q.T
+    return {
+        "mean": 0.5 * rng.standard_normal(d),
+        "cov": (cov + cov.T) / 2,
+        "matrix": (u * np.geomspace(1.0, 0.2, m)) @ v.T,
+        "noise_std": np.array(0.15),
+    }
+
+
+def digits() -> dict[str, np.ndarray]:
+    """The mixture fitted on the training images (4 of every 6), and the held-out images in 0..16."""
+    from sklearn.datasets import load_digits
+    from sklearn.mixture import GaussianMixture
+
+    images = load_digits().images.astype(np.uint8)
+    turn = np.arange(len(images)) % 6
+    train = images[turn > 1].reshape(-1, 64) / 16.0
+    fit = GaussianMixture(COMPONENTS, reg_covar=COVARIANCE_FLOOR, n_init=5, random_state=0).fit(train)
+    return {
+        "weights": fit.weights_,
+        "means": fit.means_,
+        "covs": fit.covariances_,
+        "test": images[turn == 0],
+        "tune": images[turn == 1],
+    }
+
+
+if __name__ == "__main__":
+    for dim in (2, 16, 128):
+        np.savez_compressed(DATA / f"linear_gaussian_{dim}.npz", **linear_gaussian(dim))  # type: ignore[arg-type]
+    np.savez_compressed(DATA / "digits.npz", **digits())  # type: ignore[arg-type]

@@ -1,0 +1,124 @@
+"""Linear operators: a dense matrix with its singular value decomposition, and a filter in Fourier space."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from problems.arrays import Array, namespace
+from problems.contract import data, static
+
+
+@data
+class Matrix:
+    """y = A x with A = U diag(s) V^T of shape (m, d), acting on x flattened in C order.
+
+    Attributes:
+        matrix: (m, d). u: (m, r). s: (r,), all positive. vt: (r, d); r is the rank of A.
+    """
+
+    matrix: Array
+    u: Array
+    s: Array
+    vt: Array
+    shape: tuple[int, ...] = static()
+    linear = True
+
+    def __call__(self, x: Array) -> Array:
+        """(n, *shape) -> (n, m)."""
+        return namespace(x).reshape(x, (x.shape[0], -1)) @ self.matrix.T
+
+    def adjoint(self, v: Array) -> Array:
+        """A^T v: (n, m) -> (n, *shape)."""
+        return self._signal(v @ self.matrix)
+
+    def pseudo_inverse(self, v: Array) -> Array:
+        """A^+ v: (n, m) -> (n, *shape)."""
+        return self._signal(((v @ self.u) / self.s[None, :]) @ self.vt)
+
+    def gram_solve(self, v: Array, scale: Array, shift: Array) -> Array:
+        """(scale A A^T + shift I)^{-1} v, (n, m); scale >= 0 and shift > 0 are scalars."""
+        within = v @ self.u
+        solved = (within / (scale * self.s**2 + shift)[None, :]) @ self.u.T
+        if self.u.shape[0] == self.rank:  # nothing lies off the range, where rounding errors would be divided by shift
+            return solved
+        return solved + (v - within @ self.u.T) / shift
+
+    def project_range(self, x: Array) -> Array:
+        """A^+ A x, the part of x that the measurement sees: (n, *shape)."""
+        xp = namespace(x)
+        return self._signal((xp.reshape(x, (x.shape[0], -1)) @ self.vt.T) @ self.vt)
+
+    @property
+    def norm(self) -> Array:
+        """The largest singular value."""
+        return namespace(self.s).max(self.s)
+
+    @property
+    def rank(self) -> int:
+        return int(self.s.shape[0])
+
+    def _signal(self, flat: Array) -> Array:
+        return namespace(flat).reshape(flat, (flat.shape[0], *self.shape))
+
+
+def matrix_operator(matrix: np.ndarray, shape: tuple[int, ...], rcond: float = 1e-12) -> Matrix:
+    """The operator of a matrix (m, d) on signals of the given shape; singular values below rcond * max are zero."""
+    u, s, vt = np.linalg.svd(matrix, full_matrices=False)
+    keep = s > rcond * s[0]
+    return Matrix(matrix=matrix, u=u[:, keep], s=s[keep], vt=vt[keep], shape=shape)
+
+
+@data
+class FourierFilter:
+    """Circular convolution of a square image: y = F^{-1} diag(transfer) F x, transfer real, positive and even.
+
+    A is symmetric with singular values `transfer`; y is the flattened image.
+
+    Attributes:
+        transfer: (side, side // 2 + 1), in the layout of rfft2.
+    """
+
+    transfer: Array
+    shape: tuple[int, int] = static()
+    linear = True
+
+    def __call__(self, x: Array) -> Array:
+        return self._filter(x, self.transfer)
+
+    def adjoint(self, v: Array) -> Array:
+        return self._image(self._filter(v, self.transfer))
+
+    def pseudo_inverse(self, v: Array) -> Array:
+        return self._image(self._filter(v, 1.0 / self.transfer))
+
+    def gram_solve(self, v: Array, scale: Array, shift: Array) -> Array:
+        return self._filter(v, 1.0 / (scale * self.transfer**2 + shift))
+
+    def project_range(self, x: Array) -> Array:
+        return x
+
+    @property
+    def norm(self) -> Array:
+        return namespace(self.transfer).max(self.transfer)
+
+    @property
+    def rank(self) -> int:
+        return self.shape[0] * self.shape[1]
+
+    def _filter(self, v: Array, multiplier: Array) -> Array:
+        filtered = fourier_multiply(namespace(v).reshape(v, (v.shape[0], *self.shape)), multiplier)
+        return namespace(v).reshape(filtered, (v.shape[0], -1))
+
+    def _image(self, flat: Array) -> Array:
+        return namespace(flat).reshape(flat, (flat.shape[0], *self.shape))
+
+
+def fourier_multiply(x: Array, multiplier: Array) -> Array:
+    """F^{-1} diag(multiplier) F x over the last two axes; the multiplier has the layout of rfft2."""
+    xp = namespace(x)
+    fft: Any = xp.fft
+    side = x.shape[-1]
+    spectrum = fft.rfftn(x, axes=(-2, -1))
+    return fft.irfftn(spectrum * xp.astype(multiplier, spectrum.dtype)[None, :, :], s=(side, side), axes=(-2, -1))

@@ -1,0 +1,189 @@
+"""From tasks to cells: (problem, method, configuration), a mean over instances and repeats, beside its floor."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reports.run import TASK, Run
+
+CELL = ["problem", "method", "config", "framework"]
+HEADLINE = "sw1"
+FLOORED = ("sw1", "w1", "mode_tv")
+PSNRS = ("psnr_mean_db", "psnr_sample_db")
+COMBINATIONS = 10_000
+"""Combinations of one floor draw per instance: all of them up to this number, beyond it as many random ones."""
+
+
+def cells(run: Run) -> pd.DataFrame:
+    """One row per cell.
+
+    Columns of a metric `m`: `m`, the mean over instances (each the mean of its repeats) of the tasks that are ok (for
+    z-std the root of the mean square, for PSNR the decibels of the mean squared error), and `m_stderr`, its standard
+    error over instances (nan with one instance); for the metrics of FLOORED also
+    `m_floor95`, the 95 % quantile of such means of fresh exact samples.
+    `sw1_over_floor95` counts a failed task at the prior's value on the same instance, so that no method gains by
+    failing; `sw1_over_floor95_valid` leaves failed tasks out. Skipped tasks enter neither. Work and seconds are means
+    over the ok tasks, `seconds_compile` and `peak_mib` their maximum.
+    """
+    tasks = _tasks(run.results)
+    metrics = [name for name in run.results["metric"].unique() if name]
+    valid = tasks[tasks["outcome"] == "ok"]
+    by_instance = _strict_mean(_averaged_as(valid, metrics), [*CELL, "instance"], metrics).reset_index()
+    table = _counts(tasks)
+    table = table.join(_read_as(_strict_mean(by_instance, CELL, metrics), _stderr(by_instance, metrics)))
+    table = table.join(valid.groupby(CELL)[["nfe", "vjp", "seconds_train", "seconds_sample", "per_1000"]].mean())
+    table = table.join(valid.groupby(CELL)[["seconds_compile", "peak_bytes"]].max())
+    table = table.rename(columns={"per_1000": "seconds_per_1000"})
+    table["peak_mib"] = table.pop("peak_bytes") / 2**20
+    table["work"] = table["nfe"] + table["vjp"]
+    floors = Floors(run.floors)
+    for metric in FLOORED:
+        table[f"{metric}_floor95"] = floors.of_cells(valid, metric).reindex(table.index)
+    table["sw1_over_floor95_valid"] = table.get(HEADLINE, np.nan) / table["sw1_floor95"]
+    counted = _counted(tasks)
+    mean = _strict_mean(counted, CELL, [HEADLINE])[HEADLINE]
+    floor = floors.of_cells(tasks[tasks["outcome"] != "skipped"], HEADLINE).reindex(table.index)
+    table["sw1_over_floor95"] = mean / floor
+    table["sw1_over_floor95_stderr"] = _stderr(counted, [HEADLINE])[HEADLINE] / floor
+    table["at_floor"] = (table["sw1_over_floor95"] <= 1) & (table["tasks_failed"] == 0)
+    return table.reset_index()
+
+
+def _tasks(results: pd.DataFrame) -> pd.DataFrame:
+    """One row per task with its metrics as columns; `outcome` is its status, or 'no value' if ok without an SW1."""
+    tasks = results.drop_duplicates(TASK).set_index(TASK).drop(columns=["metric", "value"])
+    measured = results[results["metric"] != ""]
+    values = measured.pivot(index=TASK, columns="metric", values="value")  # noqa: PD010  (pivot_table drops nan columns)
+    tasks = tasks.join(values)
+    if HEADLINE not in tasks:
+        tasks[HEADLINE] = np.nan
+    tasks["outcome"] = tasks["status"].where((tasks["status"] != "ok") | tasks[HEADLINE].notna(), "no value")
+    tasks["per_1000"] = 1000 * tasks["seconds_sample"] / tasks["n"]
+    return tasks.reset_index()
+
+
+def _averaged_as(tasks: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
+    """The metrics in the scale in which they are averaged: z^2 for z-std, the mean squared error for a PSNR.
+
+    Only there has an exact sampler the stated expectation: the mean over instances of a root, or of decibels, is
+    neither 1 nor 3 dB apart.
+    """
+    scaled = tasks.copy()
+    if "z_std" in metrics:
+        scaled["z_std"] = tasks["z_std"] ** 2
+    for name in set(PSNRS) & set(metrics):
+        scaled[name] = 10 ** (-tasks[name] / 10)
+    return scaled
+
+
+def _read_as(mean: pd.DataFrame, error: pd.DataFrame) -> pd.DataFrame:
+    """Means and standard errors back in the units that are shown; the PSNR gain is that of the means shown."""
+    if "z_std" in mean:
+        mean["z_std"] = mean["z_std"] ** 0.5
+        error["z_std"] = error["z_std"] / (2 * mean["z_std"])
+    for name in set(PSNRS) & set(mean.columns):
+        error[name] = 10 / np.log(10) * error[name] / mean[name]
+        with np.errstate(divide="ignore"):  # no error at all is inf dB
+            mean[name] = -10 * np.log10(mean[name])
+    if set(PSNRS) <= set(mean.columns) and "psnr_gain_db" in mean:
+        mean["psnr_gain_db"] = mean["psnr_mean_db"] - mean["psnr_sample_db"]
+    return mean.join(error.add_suffix("_stderr"))
+
+
+def _strict_mean(table: pd.DataFrame, by: list[str], columns: list[str]) -> pd.DataFrame:
+    """The mean of each group, nan as soon as one of its values is nan: nothing is left out in silence."""
+    groups = table.groupby(by)[columns]
+    return groups.mean().where(groups.count().eq(groups.size(), axis=0))
+
+
+def _stderr(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """The standard error over the rows (instances) of each cell, nan with one row or a nan among them."""
+    groups = table.groupby(CELL)[columns]
+    error = groups.std().div(np.sqrt(groups.size()), axis=0)
+    return error.where(groups.count().eq(groups.size(), axis=0))
+
+
+def _counted(tasks: pd.DataFrame) -> pd.DataFrame:
+    """SW1 per (cell, instance), failed tasks at the prior's value on that instance; skipped tasks left out."""
+    tried = tasks[tasks["outcome"] != "skipped"].copy()
+    ignorant = tried[(tried["method"] == "prior") & (tried["outcome"] == "ok")]
+    value_of_prior = ignorant.groupby(["problem", "instance"])[HEADLINE].mean().rename("prior")
+    tried = tried.join(value_of_prior, on=["problem", "instance"])
+    tried[HEADLINE] = tried[HEADLINE].where(tried["outcome"] == "ok", tried["prior"])
+    return _strict_mean(tried, [*CELL, "instance"], [HEADLINE]).reset_index()
+
+
+def _counts(tasks: pd.DataFrame) -> pd.DataFrame:
+    """What became of the tasks of each cell, in numbers and words."""
+    names = [*CELL, "instance", "repeat", "outcome", "reason", "oracle", "n", "device", "threads"]
+    groups: dict[tuple[Any, ...], list[Any]] = {}
+    for task in tasks[names].itertuples(index=False):
+        groups.setdefault(tuple(task[: len(CELL)]), []).append(task)
+    rows = []
+    for key, group in groups.items():
+        outcomes = Counter(str(task.outcome) for task in group)
+        ok, skipped = outcomes.pop("ok", 0), outcomes.get("skipped", 0)
+        failed = len(group) - ok - skipped
+        # why a cell has no value: failures say more than skips
+        told = Counter({word: count for word, count in outcomes.items() if word != "skipped" or not failed})
+        reasons = Counter(str(task.reason) for task in group if task.outcome in told and task.reason)
+        rows.append(
+            {
+                **dict(zip(CELL, key, strict=True)),
+                "oracle": any(bool(task.oracle) for task in group),
+                "status": "ok" if ok == len(group) else "partial" if ok else told.most_common(1)[0][0],
+                "tasks_ok": ok,
+                "tasks_failed": failed,
+                "tasks_skipped": skipped,
+                "tasks_total": len(group),
+                "failures": ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in outcomes.most_common()),
+                "reason": reasons.most_common(1)[0][0] if reasons else "",
+                "instances": len({task.instance for task in group}),
+                "repeats": len({task.repeat for task in group}),
+                "n": group[0].n,
+                "device": group[0].device,
+                "threads": group[0].threads,
+            }
+        )
+    return pd.DataFrame(rows).set_index(CELL)
+
+
+class Floors:
+    """The floor of a cell: the 95 % quantile of the mean over its instances of one floor draw per instance."""
+
+    def __init__(self, table: pd.DataFrame):
+        groups = table.groupby(["problem", "metric", "instance", "n"])["value"]
+        self._draws = {key: draws.to_numpy(float) for key, draws in groups}
+        self._known: dict[tuple[object, ...], float] = {}
+
+    def of_cells(self, tasks: pd.DataFrame, metric: str) -> pd.Series:
+        """The floor of each cell of `tasks`, over the instances (and their n) of its rows; nan where unknown."""
+        floor = {
+            key: self._floor(str(key[0]), metric, tuple(sorted(set(zip(group["instance"], group["n"], strict=True)))))
+            for key, group in tasks.groupby(CELL)
+        }
+        index = pd.MultiIndex.from_tuples(list(floor), names=CELL) if floor else pd.MultiIndex.from_arrays([[]] * 4)
+        return pd.Series(list(floor.values()), index=index, dtype=float)
+
+    def _floor(self, problem: str, metric: str, instances: tuple[tuple[int, int], ...]) -> float:
+        key = (problem, metric, instances)
+        if key not in self._known:
+            draws = [self._draws.get((problem, metric, instance, n)) for instance, n in instances]
+            known = [values for values in draws if values is not None]
+            self._known[key] = quantile95_of_means(known) if len(known) == len(draws) else float("nan")
+        return self._known[key]
+
+
+def quantile95_of_means(draws: list[np.ndarray]) -> float:
+    """The 95 % quantile of the mean of one draw of each array, over COMBINATIONS combinations."""
+    if np.prod([float(len(values)) for values in draws]) <= COMBINATIONS:
+        means = functools.reduce(np.add.outer, draws) / len(draws)
+    else:
+        generator = np.random.default_rng(95)
+        means = np.mean([generator.choice(values, COMBINATIONS) for values in draws], axis=0)
+    return float(np.quantile(means, 0.95))

@@ -1,0 +1,49 @@
+"""All pictures of a run, written as .png and .pdf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from reports import calibration, heatmap, pareto, posterior2d, sheet
+from reports.run import Run
+from reports.style import styled
+
+PDF_METADATA = {"CreationDate": None}
+"""No date, so that equal results give equal files."""
+
+
+def figures(board: pd.DataFrame, run: Run) -> Iterator[tuple[str, Figure]]:
+    """(name, figure) for every picture that the stored results allow; to be used within `styled()`."""
+    pictures = run.pictures()
+    problems = list(board["problem"].unique())
+    yield "heatmap", heatmap.draw(board)
+    for cost in pareto.COSTS:
+        yield f"pareto-{cost.name}", pareto.draw_problems(board, cost)
+    yield "pareto", pareto.draw_overall(board)
+    for problem in problems:
+        rows = board[board["problem"] == problem]
+        if (rows["tasks_ok"] > 0).any():
+            yield f"calibration-{problem}", calibration.draw(rows)
+        if problem in pictures:
+            instance, picture = pictures[problem]
+            if picture.keys() >= posterior2d.NEEDS:
+                yield f"posterior2d-{problem}", posterior2d.draw(rows, run, instance, picture)
+            elif picture.keys() >= sheet.NEEDS:
+                yield f"sheet-{problem}", sheet.draw(rows, run, instance, picture)
+
+
+def write_figures(board: pd.DataFrame, run: Run) -> list[Path]:
+    """Writes every picture into figures/."""
+    folder = run.directory / "figures"
+    folder.mkdir(exist_ok=True)
+    paths = []
+    with styled():
+        for name, figure in figures(board, run):
+            figure.savefig(folder / f"{name}.png")
+            figure.savefig(folder / f"{name}.pdf", metadata=PDF_METADATA)
+            paths += [folder / f"{name}.png", folder / f"{name}.pdf"]
+    return paths

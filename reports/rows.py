@@ -1,0 +1,58 @@
+"""Which rows pictures show, under which names, and in which order: the same one in all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from reports.ranking import Cell, records, reference_key
+
+INTEGRATORS = ("em", "ancestral", "pc")
+GUIDANCES = ("none", "jalal", "dps", "pigdm", "mmps")
+NAMED = (
+    *("dps", "annealed-langevin", "projection", "langevin-projection"),
+    *("dpi-ode", "dpi-elbo", "dpi-mixture"),
+)
+
+
+def method_rows(board: pd.DataFrame) -> list[Cell]:
+    """One cell (the first) of every label of the leaderboard, in the pictures' order.
+
+    References first (exact, oracles, prior), then integrators with their guidances, published algorithms, plugins.
+    """
+    return sorted(records(board.drop_duplicates("label")), key=_position)
+
+
+def shown_label(row: Cell) -> str:
+    """The label as pictures write it: an oracle with its dagger."""
+    return f"{row['label']} †" if row["oracle"] else str(row["label"])
+
+
+def tried_rows(rows: pd.DataFrame, limit: int) -> tuple[list[Cell], str]:
+    """The rows of one problem that get a picture of their own, and a sentence that names the others.
+
+    Skipped rows have nothing to show. Where more than `limit` are left, references and the best ranks stay.
+    """
+    skipped = rows[rows["tasks_ok"] + rows["tasks_failed"] == 0]
+    tried = rows.drop(index=skipped.index)
+    best = tried.sort_values(["reference", "rank"], ascending=[False, True], na_position="last", kind="stable")
+    kept, cut = tried[tried["label"].isin(best["label"].head(limit))], best.iloc[limit:]
+    told = [
+        f" {why}: {', '.join(row['label'] for row in method_rows(some))}."
+        for why, some in (("Skipped", skipped), ("Not shown for want of room (last ranks)", cut))
+        if len(some)
+    ]
+    return method_rows(kept), "".join(told)
+
+
+def _position(row: Cell) -> tuple[Any, ...]:
+    """References, then integrator-guidance, then the published algorithms, then names unknown here."""
+    method = row["method"]
+    end = method, row["config"] != method, row["label"]
+    if row["reference"]:
+        return 0, *reference_key(method, row["config"]), row["label"]
+    integrator, _, guidance = method.partition("-")
+    if integrator in INTEGRATORS and guidance in GUIDANCES:
+        return 1, INTEGRATORS.index(integrator), GUIDANCES.index(guidance), *end
+    return (2, NAMED.index(method), 0, *end) if method in NAMED else (3, 0, 0, *end)

@@ -1,0 +1,168 @@
+"""Pictures of an image problem: truth and measurement, then mean, std and three samples of every method."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reports import layout
+from reports.columns import number
+from reports.ranking import Cell
+from reports.rows import shown_label, tried_rows
+from reports.run import Arrays, Run
+from reports.style import INK, SEQUENTIAL, TINY
+
+MAX_ROWS = 40
+PITCH = 0.5
+"""Inches from one picture to the next, at most; lengths within the sheet are in these units."""
+HEADER, MARGIN = 0.3, 0.05
+SAMPLES = 3
+COLUMNS = ("mean", "std", *(f"sample {i}" for i in range(1, SAMPLES + 1)))
+EXACT = "exact posterior\n(closed form)"
+BAD = (245, 205, 165, 255)
+"""The colour of pixels that are not finite."""
+FRAME = (190, 190, 190, 255)
+NEEDS = {"x_true", "y_image", "posterior_mean", "posterior_std", "samples"}
+CAPTION = (
+    "{problem}, instance {instance}. Grey: {low:.2g} to {high:.2g}; measured: pseudo-inverse of A times y, in its own "
+    "range. std: 0 to {std:.2g}, dark to bright. Orange: not finite. Floors: SW1 / floor95 over all instances. Italic: "
+    "reference rows, † given the exact posterior's score."
+)
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values at the two ends of the grey scale, and at the bright end of the scale of std."""
+
+    low: float
+    high: float
+    std: float
+
+
+def draw(rows: pd.DataFrame, run: Run, instance: int, picture: Arrays) -> Figure:
+    """The sheet of one problem, in two blocks of rows.
+
+    Args:
+        rows: the problem's rows of the leaderboard.
+        run: gives the stored samples, (n, side, side).
+        instance: the instance that the picture shows.
+        picture: x_true, y_image, posterior_mean, posterior_std (side, side) and samples (n, side, side).
+    """
+    methods, others = tried_rows(rows, MAX_ROWS)
+    lines = math.ceil(len(methods) / 2)
+    names = [_name(cell) for cell in methods]
+    name = layout.text_width([line for text in [*names, EXACT] for line in text.split("\n")], TINY) + 3 * layout.EDGE
+    unit = min(PITCH, (layout.PAGE / 2 - name - layout.EDGE) / len(COLUMNS))
+    name /= unit  # from here on in units of a picture
+    block = name + len(COLUMNS)
+    size = 2 * block + MARGIN, lines + 1 + 2 * HEADER
+    limits = _range(picture)
+    told = CAPTION.format(problem=rows["problem"].iloc[0], instance=instance, **vars(limits))
+    text = layout.caption(told + others, size[0] * unit)
+    foot = layout.caption_height(text) + 2 * layout.EDGE
+    figure = layout.new_figure(size[0] * unit, size[1] * unit + foot)
+    panel = layout.axes_at(figure, 0, 0, size[0] * unit, size[1] * unit)
+    panel.axis("off")
+    _first_line(panel, picture, limits, name, block)
+    for half in (0, 1):
+        left, top = block * half, 1 + 2 * HEADER
+        pictures: list[list[np.ndarray]] = []
+        for place in range(half * lines, min((half + 1) * lines, len(methods))):
+            cell, line = methods[place], place - half * lines
+            samples = run.samples(cell["problem"], instance, cell["method"], cell["config"], cell["framework"])
+            style = "italic" if cell["reference"] else "normal"
+            _write(panel, left + name - 2 * MARGIN, top + line + 0.5, names[place], ha="right", fontstyle=style)
+            if samples is None:
+                words = cell["status"].replace("_", " ") if not cell["tasks_ok"] else "no samples kept"
+                _write(panel, left + name + len(COLUMNS) / 2, top + line + 0.5, words)
+            pictures.append([] if samples is None else _pictures(samples, limits))
+        if pictures:
+            _headers(panel, left + name, top, COLUMNS)
+            _mosaic(panel, left + name, top, pictures)
+    panel.set(xlim=(0, size[0]), ylim=(size[1], 0), aspect="auto")
+    layout.add_caption(figure, text)
+    return figure
+
+
+def _range(picture: Arrays) -> Range:
+    values = np.concatenate([picture["samples"].ravel(), picture["x_true"].ravel()])
+    low, high = np.quantile(values, [0.005, 0.995])
+    return Range(float(low), float(high), 1.5 * float(picture["posterior_std"].max()))
+
+
+def _first_line(panel: Axes, picture: Arrays, limits: Range, name: float, block: float) -> None:
+    """Truth and measurement at the left, the exact posterior at the right."""
+    measured = picture["y_image"]
+    own = Range(float(measured.min()), float(measured.max()), limits.std)
+    _headers(panel, name, HEADER, ("truth", "measured"))
+    _mosaic(panel, name, HEADER, [[_grey(picture["x_true"], limits), _grey(measured, own)]])
+    _headers(panel, block + name, HEADER, COLUMNS)
+    _write(panel, block + name - 2 * MARGIN, HEADER + 0.5, EXACT, ha="right", fontweight="bold")
+    drawn = _pictures(picture["samples"], limits)
+    moments = [_grey(picture["posterior_mean"], limits), _colored(picture["posterior_std"], limits)]
+    _mosaic(panel, block + name, HEADER, [[*moments, *drawn[len(moments) :]]])
+
+
+def _pictures(samples: np.ndarray, limits: Range) -> list[np.ndarray]:
+    """The RGBA pictures of one line."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean, std = samples.mean(axis=0), samples.std(axis=0)
+    return [_grey(mean, limits), _colored(std, limits), *(_grey(sample, limits) for sample in samples[:SAMPLES])]
+
+
+def _grey(image: np.ndarray, limits: Range) -> np.ndarray:
+    return _rgba("gray", image, limits.low, limits.high)
+
+
+def _colored(image: np.ndarray, limits: Range) -> np.ndarray:
+    return _rgba(SEQUENTIAL, image, 0.0, limits.std)
+
+
+def _rgba(colors: str, image: np.ndarray, low: float, high: float) -> np.ndarray:
+    shade = np.ma.masked_invalid((image.astype(float) - low) / max(high - low, 1e-12))
+    pixels = mpl.colormaps[colors](shade.clip(0, 1), bytes=True)
+    pixels[~np.isfinite(image)] = BAD
+    return pixels
+
+
+def _mosaic(panel: Axes, left: float, top: float, pictures: list[list[np.ndarray]]) -> None:
+    """Lines of pictures as one image: hundreds of images would take seconds to write."""
+    side = next((line[0].shape[0] for line in pictures if line), 0)
+    if not side:
+        return
+    grain = max(1, round(40 / side))  # so that a margin is a whole number of pixels
+    margin = max(1, round(MARGIN * side * grain / (1 - 2 * MARGIN)))
+    unit = side * grain + 2 * margin
+    columns = max(len(line) for line in pictures)
+    canvas = np.zeros((unit * len(pictures), unit * columns, 4), np.uint8)
+    for row, line in enumerate(pictures):
+        for column, image in enumerate(line):
+            y, x = row * unit + margin, column * unit + margin
+            canvas[y - 1 : y + side * grain + 1, x - 1 : x + side * grain + 1] = FRAME
+            canvas[y : y + side * grain, x : x + side * grain] = np.kron(image, np.ones((grain, grain, 1), np.uint8))
+    extent = (left, left + columns, top + len(pictures), top)
+    panel.imshow(canvas, extent=extent, interpolation="nearest", aspect="auto")
+
+
+def _headers(panel: Axes, left: float, top: float, words: tuple[str, ...]) -> None:
+    for column, word in enumerate(words):
+        _write(panel, left + column + 0.5, top - 0.02, word, va="bottom")
+
+
+def _name(cell: Cell) -> str:
+    """Label, configuration and SW1 / floor95 on lines of their own."""
+    base, bracket, config = shown_label(cell).partition("[")
+    ratio = cell["sw1_over_floor95"]
+    lines = [base, bracket + config, f"{number(ratio)} floors" if cell["tasks_ok"] and np.isfinite(ratio) else ""]
+    return "\n".join(line for line in lines if line)
+
+
+def _write(panel: Axes, x: float, y: float, text: str, ha: str = "center", va: str = "center", **how: Any) -> None:
+    panel.text(x, y, text, ha=ha, va=va, fontsize=TINY, color=INK, **how)

@@ -1,0 +1,146 @@
+"""How the pictures look: palette, markers, fonts, sizes, and one order of methods for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.lines import Line2D
+
+from reports.rows import method_rows, shown_label
+
+SMALL, TINY = 6.0, 5.0
+"""Font sizes in points, of the text and of captions and notes."""
+INK, QUIET = "#222222", "#8a8a8a"
+SEQUENTIAL = "cividis"
+
+RC: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": SMALL,
+    "axes.titlesize": 7.0,
+    "axes.labelsize": SMALL,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
+    "axes.linewidth": 0.5,
+    "axes.edgecolor": INK,
+    "xtick.major.width": 0.5,
+    "ytick.major.width": 0.5,
+    "xtick.major.size": 2.0,
+    "ytick.major.size": 2.0,
+    "xtick.major.pad": 2.0,
+    "ytick.major.pad": 2.0,
+    "axes.labelpad": 2.0,
+    "axes.titlepad": 3.0,
+    "lines.linewidth": 0.8,
+    "hatch.linewidth": 0.4,
+    "pdf.fonttype": 42,
+    "savefig.dpi": 220,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+# Okabe and Ito's colours, safe for colour-blind readers: one per way in which the measurement enters.
+GUIDANCE = {
+    "none": "#8a8a8a",
+    "jalal": "#E69F00",
+    "dps": "#D55E00",
+    "pigdm": "#0072B2",
+    "mmps": "#009E73",
+    "projection": "#CC79A7",
+    "dpi": "#56B4E9",
+    "reference": "#222222",
+    "other": "#F0E442",
+}
+# One marker per way in which a sample moves.
+INTEGRATOR = {
+    "em": "o",
+    "ancestral": "^",
+    "pc": "s",
+    "ode": "D",
+    "langevin": "v",
+    "flow": "P",
+    "exact": "*",
+    "prior": "X",
+    "other": "h",
+}
+NAMED = {  # methods whose name is not integrator-guidance: (guidance, integrator)
+    "exact": ("reference", "exact"),
+    "prior": ("reference", "prior"),
+    "oracle-em": ("reference", "em"),
+    "oracle-pc": ("reference", "pc"),
+    "oracle-ode": ("reference", "ode"),
+    "dps": ("dps", "other"),
+    "annealed-langevin": ("jalal", "langevin"),
+    "projection": ("projection", "pc"),
+    "langevin-projection": ("projection", "langevin"),
+    "dpi-ode": ("dpi", "ode"),
+    "dpi-elbo": ("dpi", "flow"),
+    "dpi-mixture": ("dpi", "langevin"),
+}
+FILLS = ("full", "none", "left", "bottom", "right", "top")
+
+
+@dataclass(frozen=True)
+class Look:
+    """The marker of one row of the table; a configuration other than the first is told by its filling."""
+
+    color: str
+    marker: str
+    fill: str
+
+    def options(self, size: float = 4.0) -> dict[str, Any]:
+        """Arguments of `Axes.plot` for the marker alone."""
+        back = "white" if self.fill == "none" else self.color
+        return {
+            "marker": self.marker,
+            "markersize": size,
+            "fillstyle": "full" if self.fill == "none" else self.fill,
+            "markerfacecolor": back,
+            "markerfacecoloralt": "white",
+            "markeredgecolor": self.color if self.color != GUIDANCE["other"] else INK,
+            "markeredgewidth": 0.6,
+            "linestyle": "none",
+        }
+
+
+def kinds(method: str) -> tuple[str, str]:
+    """(guidance, integrator) of a method, by its name; ('other', 'other') for names unknown here."""
+    if method in NAMED:
+        return NAMED[method]
+    integrator, _, guidance = method.partition("-")
+    return (guidance, integrator) if guidance in GUIDANCE and integrator in INTEGRATOR else ("other", "other")
+
+
+def looks(board: pd.DataFrame) -> dict[str, Look]:
+    """label -> Look."""
+    found: dict[str, Look] = {}
+    seen: dict[str, int] = {}
+    for row in method_rows(board):
+        method = row["method"]
+        guidance, integrator = kinds(method)
+        fill = FILLS[seen.get(method, 0) % len(FILLS)]
+        seen[method] = seen.get(method, 0) + 1
+        found[row["label"]] = Look(GUIDANCE[guidance], INTEGRATOR[integrator], fill)
+    return found
+
+
+def handles(board: pd.DataFrame, labels: list[str]) -> list[Line2D]:
+    """Legend entries of these rows, in the pictures' order; oracles with their dagger."""
+    look = looks(board)
+    return [
+        Line2D([], [], label=shown_label(row), **look[row["label"]].options(3.6))
+        for row in method_rows(board)
+        if row["label"] in labels
+    ]
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Within it, figures are made and saved in this style."""
+    with mpl.rc_context(RC):
+        yield

@@ -1,0 +1,287 @@
+"""posterior-bench: how good is your posterior sampler? The command line."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchmarks.plan import Plan, Request
+
+PACKAGES = ("benchmarks", "methods", "problems", "scores", "reports")
+WIDTH = 160
+"""Columns of a table that does not go to a terminal."""
+
+app = typer.Typer(
+    help="How good is your posterior sampler? A benchmark on problems whose posteriors are known exactly.",
+    epilog="Add --debug to any command to see the traceback of an error.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Suite = Annotated[str, typer.Option(help="quick, ci, full, exhaustive, or the path of a TOML file.")]
+Problems = Annotated[str | None, typer.Option(help="Names or patterns, separated by commas: 'seed2d,gmm25-8-*'.")]
+Methods = Annotated[str | None, typer.Option(help="Names or patterns with presets: 'dps,dps[paper],em-*'.")]
+Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with samplers of your own.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="A hyper-parameter, METHOD.NAME=VALUE: dps.steps=500.")]
+Samples = Annotated[int | None, typer.Option("--n", min=2, help="Samples per task.")]
+Instances = Annotated[int | None, typer.Option(min=1, help="Instances per problem.")]
+Framework = Annotated[Literal["auto", "torch", "jax"], typer.Option(help="Where array methods run; auto is JAX.")]
+Device = Annotated[Literal["cpu", "cuda"], typer.Option(help="The device that samples are drawn on.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Of every random stream; 0 is a seed like any other.")]
+Timeout = Annotated[float | None, typer.Option(min=0.001, help="Seconds that one task may take.")]
+Directory = Annotated[Path, typer.Argument(help="A run directory.")]
+
+
+@app.command()
+def run(
+    suite: Suite = "quick",
+    problems: Problems = None,
+    methods: Methods = None,
+    plugin: Plugins = None,
+    sets: Sets = None,
+    n: Samples = None,
+    instances: Instances = None,
+    framework: Framework = "auto",
+    device: Device = "cpu",
+    out: Annotated[Path | None, typer.Option(help="The run directory; runs/<suite> if not given.")] = None,
+    seed: Seed = None,
+    timeout: Timeout = None,
+) -> None:
+    """Run a suite, or what you select of it; a second run of the same command goes on where the first stopped."""
+    from benchmarks.campaign import carry_out, start, take_stock
+    from benchmarks.executor import Executor
+    from benchmarks.overview import any_failed, outcome_lines
+    from benchmarks.progress import reporter
+    from benchmarks.results import collect
+    from benchmarks.store import open_run
+
+    _load_plugins(plugin)
+    request = _request(problems, methods, sets, n, instances, framework, device, seed, timeout)
+    plan = _plan(suite, request)
+    console = _console()
+    stopped = False
+    with open_run(out or Path("runs") / Path(suite).stem, create=True) as directory:
+        try:
+            tell = reporter(console)
+            with Executor(tuple(plugin or ()), device, tell.murmur) as executor:
+                start(plan, directory, executor, command=sys.argv, suite=suite)
+                _say(console, [*directory.complaints, *take_stock(plan, directory).sentences()])
+                signal.signal(signal.SIGTERM, signal.default_int_handler)
+                carry_out(plan, directory, executor, tell)
+        except KeyboardInterrupt:
+            stopped = True
+        collect(directory)
+    _say(console, outcome_lines(plan, directory))
+    if stopped:
+        _say(console, [f"stopped; what is finished stays in {directory.path}, and the same command goes on from there"])
+        raise typer.Exit(130)
+    _report(directory.path, console)
+    raise typer.Exit(int(any_failed(plan, directory)))
+
+
+@app.command()
+def plan(
+    suite: Suite = "quick",
+    problems: Problems = None,
+    methods: Methods = None,
+    plugin: Plugins = None,
+    sets: Sets = None,
+    n: Samples = None,
+    instances: Instances = None,
+    framework: Framework = "auto",
+    device: Device = "cpu",
+    seed: Seed = None,
+    timeout: Timeout = None,
+) -> None:
+    """Print what `run` with the same options would run, and how long it would take."""
+    from benchmarks.overview import plan_lines
+
+    _load_plugins(plugin)
+    request = _request(problems, methods, sets, n, instances, framework, device, seed, timeout)
+    _say(_console(), plan_lines(_plan(suite, request)))
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str | None, typer.Argument(help="problems, methods, metrics or suites; all if not given.")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """List the problems, methods, metrics and suites, one line each."""
+    from benchmarks.listing import listing
+
+    _load_plugins(plugin)
+    print("\n".join(listing(what)))
+
+
+@app.command()
+def score(directory: Directory, plugin: Plugins = None) -> None:
+    """Score the kept samples of a run again, without sampling."""
+    from benchmarks.campaign import rescore
+    from benchmarks.executor import Executor
+    from benchmarks.progress import reporter
+    from benchmarks.results import collect
+    from benchmarks.store import open_run
+
+    _load_plugins(plugin)
+    console = _console()
+    with open_run(directory, create=False) as opened, Executor(tuple(plugin or ())) as executor:
+        sentences = rescore(opened, executor, reporter(console))
+        collect(opened)
+        _say(console, [*opened.complaints, *sentences])
+    _report(directory, console)
+
+
+@app.command()
+def report(directory: Directory) -> None:
+    """Write the tables and pictures of a run again, and print the leaderboard."""
+    _report(directory, _console())
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="A Python file with samplers of your own.")],
+) -> None:
+    """Check the samplers of a plugin: a conformance report in words."""
+    from benchmarks.conformance import check_file
+
+    findings = check_file(file)
+    for finding in findings:
+        print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.title}: {finding.message}")
+    raise typer.Exit(int(not all(finding.ok for finding in findings)))
+
+
+def _load_plugins(paths: list[Path] | None) -> None:
+    from benchmarks.plugins import load_entry_points, load_file
+
+    for sentence in load_entry_points():
+        print(f"warning: {sentence}", file=sys.stderr)
+    for path in paths or ():
+        load_file(path)
+
+
+def _request(
+    problems: str | None,
+    methods: str | None,
+    sets: list[str] | None,
+    n: int | None,
+    instances: int | None,
+    framework: str,
+    device: str,
+    seed: int | None,
+    timeout: float | None,
+) -> Request:
+    from benchmarks.plan import Request
+    from benchmarks.selection import parse_override
+
+    return Request(
+        problems=_names(problems, "--problems"),
+        methods=_names(methods, "--methods"),
+        overrides=tuple(parse_override(text) for text in sets or ()),
+        n=n,
+        instances=instances,
+        framework=framework,
+        device=device,
+        seed=seed,
+        timeout_seconds=timeout,
+    )
+
+
+def _names(text: str | None, option: str) -> tuple[str, ...] | None:
+    """The names in a list; a comma inside brackets belongs to a preset, as in oracle-em[N(0,I)]."""
+    from problems.names import UsageError
+
+    if text is None:
+        return None
+    names = tuple(name.strip() for name in re.split(r",(?![^\[]*\])", text) if name.strip())
+    if not names:
+        raise UsageError(f"{option} takes names separated by commas, got {text!r}")
+    return names
+
+
+def _plan(suite: str, request: Request) -> Plan:
+    from benchmarks.plan import make_plan
+    from benchmarks.suites import load_suite
+
+    return make_plan(load_suite(suite), request)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=WIDTH)
+
+
+def _say(console: Console, sentences: list[str]) -> None:
+    for sentence in sentences:
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
+def _report(directory: Path, console: Console) -> None:
+    import reports
+    from problems.names import UsageError
+    from reports.run import RunError
+
+    try:
+        files = reports.write_report(directory)
+        reports.print_leaderboard(directory, console)
+    except RunError as error:
+        raise UsageError(str(error)) from error
+    except OSError as error:
+        raise UsageError(f"cannot write the report in {directory}: {error.strerror}") from error
+    tables = [path.name for path in files if path.parent == directory]
+    pictures = len(files) - len(tables)
+    _say(
+        console, [f"in {directory}: results.parquet, results.csv, {', '.join(tables)}, {pictures} pictures in figures/"]
+    )
+
+
+def foreign_package() -> str:
+    """One sentence if one of our packages would be imported from another folder than this file's; else ''."""
+    home = Path(__file__).resolve().parent
+    for name in PACKAGES:
+        spec = importlib.util.find_spec(name)
+        found = Path(spec.origin).resolve().parent if spec and spec.origin else None
+        if found != home / name:
+            where = found or "a folder that is not ours"
+            return f"the package {name!r} is imported from {where}, not from {home / name}; rename {where}"
+    return ""
+
+
+def main() -> None:
+    """The console script: a mistake of the user is one sentence on stderr and exit code 2."""
+    debug = "--debug" in sys.argv
+    sys.argv = [word for word in sys.argv if word != "--debug"]
+    wrong = foreign_package()
+    if wrong:
+        sys.exit(_told(wrong, 2))
+    from problems.names import UsageError
+
+    try:
+        app()
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        if isinstance(error, UsageError):
+            sys.exit(_told(str(error), 2))
+        sys.exit(_told(f"{type(error).__name__}: {error}; this is a fault of the program, --debug shows where", 1))
+
+
+def _told(sentence: str, code: int) -> int:
+    print(f"error: {sentence}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""All metrics of one run, and the values that exact samples of the same size have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from problems.arrays import make_key
+from problems.contract import Instance
+from scores.candidate import Candidate
+from scores.exact_reference import Reference
+from scores.registry import METRICS, Metric, metric
+
+_FLOOR_STREAM = 2
+
+
+@metric("nonfinite", unit="share", better="lower")
+def nonfinite(candidate: Candidate) -> float:
+    """Share of the samples with an entry that is nan or infinite; if there is any, no other metric has a value."""
+    return float(1 - np.mean(np.all(np.isfinite(candidate.flat), axis=1)))
+
+
+def evaluate(
+    x: np.ndarray,
+    instance: Instance,
+    reference: Reference,
+    *,
+    data_range: float,
+    log_prob: np.ndarray | None = None,
+) -> dict[str, tuple[float, float]]:
+    """Metric name -> (value, standard error within the run; nan where the metric has none).
+
+    Metrics that do not apply to the problem are absent. All but `nonfinite` are nan when any sample is not finite.
+
+    Args:
+        x: (n, *shape), n that of the reference. log_prob: (n,) log q(x) in nats, where the method has a density.
+        data_range: the peak-to-peak range that PSNR and SSIM refer to, in the units of x.
+
+    Raises:
+        ValueError: for a shape that is not that of the reference.
+        UserWarning: when the transport solver stops before its optimum.
+    """
+    x = np.asarray(x, dtype=np.float64)
+    if x.shape != reference.x.shape:
+        raise ValueError(f"samples have the shape of the reference, {reference.x.shape}, got {x.shape}")
+    if log_prob is not None and np.shape(log_prob) != x.shape[:1]:
+        raise ValueError(f"log_prob has one value per sample, ({len(x)},), got {np.shape(log_prob)}")
+    candidate = Candidate(x, instance, reference, data_range, log_prob)
+    share = nonfinite(candidate)
+    unknown = float("nan"), float("nan")
+    return {
+        name: _value(entry, candidate) if share == 0 or name == "nonfinite" else unknown
+        for name, entry in METRICS.items()
+        if entry.applies(candidate)
+    }
+
+
+def floor(
+    instance: Instance, reference: Reference, *, draws: int, seed_words: Sequence[int], data_range: float
+) -> dict[str, np.ndarray]:
+    """Metric name -> (draws,) values of fresh i.i.d. exact samples against the same reference.
+
+    For the metrics with `has_floor`. The candidates are i.i.d. as honest samplers are, only the reference is
+    stratified. Draw i is a function of `seed_words` and i alone.
+    """
+    values: dict[str, list[float]] = {}
+    for draw in range(draws):
+        x = instance.posterior.sample(make_key("numpy", [*seed_words, _FLOOR_STREAM, draw]), len(reference.x))
+        candidate = Candidate(x, instance, reference, data_range)
+        for name, entry in METRICS.items():
+            if entry.has_floor and entry.applies(candidate):
+                values.setdefault(name, []).append(_value(entry, candidate)[0])
+    return {name: np.array(column) for name, column in values.items()}
+
+
+def _value(entry: Metric, candidate: Candidate) -> tuple[float, float]:
+    # Finite but enormous samples may overflow: the metric is then inf or nan, which says so.
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        result = entry.compute(candidate)
+    return result if isinstance(result, tuple) else (result, float("nan"))

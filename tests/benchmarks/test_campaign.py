@@ -1,0 +1,306 @@
+"""A plan carried out by a real worker process: every status, resuming, scoring again, and the tables that result."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from benchmarks import campaign, plugins
+from benchmarks.campaign import carry_out, rescore, start, take_stock
+from benchmarks.executor import Executor
+from benchmarks.overview import any_failed, outcome_lines
+from benchmarks.plan import Plan, Request, make_plan
+from benchmarks.progress import Lines
+from benchmarks.records import Record
+from benchmarks.results import COLUMNS, collect
+from benchmarks.selection import parse_override
+from benchmarks.store import RunDirectory, floor_file, open_run
+from benchmarks.suites import Suite
+from benchmarks.tasks import STATUSES
+from problems import load
+from scores import METRICS
+from tests.benchmarks.conftest import TOYS, registries_restored
+
+N = 24
+SUITE = Suite.model_validate(
+    {
+        "summary": "",
+        "problems": ["gmm25-8-1"],
+        "methods": [
+            *("exact", "toy", "toy[far]", "toy-nan", "toy-shape", "toy-array", "toy-raises", "toy-exits"),
+            *("toy-hungry", "toy-crashes", "toy-killed"),
+        ],
+        "sizes": [{"n": N, "steps": 5, "instances": 1, "budget_seconds": 3600.0}],
+    }
+)
+SLOW = Request(methods=("toy-slow",), timeout_seconds=0.5)
+
+
+def quiet() -> Lines:
+    return Lines(Console(file=io.StringIO()))
+
+
+def by_config(run: RunDirectory) -> dict[str, Record]:
+    return {record.task.config: record for record in run.records.values()}
+
+
+@pytest.fixture(scope="module")
+def _loaded() -> Iterator[None]:
+    with registries_restored():
+        plugins.load_file(TOYS)
+        yield
+
+
+@pytest.fixture(scope="module")
+def plan(_loaded: None) -> Plan:
+    return make_plan(SUITE, Request(methods=tuple(SUITE.methods)))
+
+
+@pytest.fixture(scope="module")
+def directory(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    path = tmp_path_factory.mktemp("run")
+    with open_run(path, create=True) as run, Executor((TOYS,)) as executor:
+        start(plan, run, executor, command=["posterior-bench", "run"], suite="mine/own.toml")
+        carry_out(plan, run, executor, quiet())
+        carry_out(make_plan(SUITE, SLOW), run, executor, quiet())
+        collect(run)
+    return path
+
+
+@pytest.fixture
+def run(directory: Path, tmp_path: Path) -> Iterator[RunDirectory]:
+    """A copy of it, open."""
+    import shutil
+
+    shutil.copytree(directory, tmp_path / "copy")
+    with open_run(tmp_path / "copy", create=True) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("config", "status", "said"),
+    [
+        ("exact", "ok", ""),
+        ("toy", "ok", ""),
+        ("toy[far]", "ok", ""),
+        ("toy-nan", "diverged", "8 of 24 samples (33.3 %) are not finite"),
+        ("toy-shape", "failed", "ValueError: expected samples of shape (24, 8), got (8, 24)"),
+        ("toy-array", "failed", "TypeError: a sampler returns Samples, got "),
+        ("toy-raises", "failed", "RuntimeError: the first line"),
+        ("toy-exits", "failed", "SystemExit: 3"),
+        ("toy-hungry", "out_of_memory", "MemoryError"),
+        ("toy-crashes", "failed", "the process ended with SIGABRT"),
+        ("toy-killed", "out_of_memory", "the system killed the process, most likely for want of memory"),
+        ("toy-slow", "timeout", "stopped after 0.5 s, the limit of one task"),
+    ],
+)
+def test_every_end_has_its_status_and_its_reason(run: RunDirectory, config: str, status: str, said: str) -> None:
+    record = by_config(run)[config]
+    assert (record.status, record.reason[: len(said) or None]) == (status, said)
+    assert record.status in STATUSES
+
+
+def test_a_failure_keeps_its_traceback_and_a_crash_its_last_words(run: RunDirectory) -> None:
+    records = by_config(run)
+    assert "the second line" in records["toy-raises"].traceback
+    assert "in toy_raises" in records["toy-raises"].traceback
+    assert "last words" in records["toy-crashes"].traceback
+    assert "in toy_crashes" in records["toy-crashes"].traceback
+
+
+def test_samples_that_are_not_finite_are_counted_and_kept_as_they_are(run: RunDirectory) -> None:
+    record = by_config(run)["toy-nan"]
+    assert record.metrics["nonfinite"][0] == pytest.approx(1 / 3)
+    assert np.isnan(record.metrics["sw1"][0])
+    kept = run.samples(record.task)
+    assert kept is not None
+    np.testing.assert_array_equal(np.isnan(kept["x"])[:, 0], np.arange(N) % 3 == 0)
+    assert np.isfinite(kept["x"][:, 1:]).all()
+
+
+def test_samples_are_those_of_the_sampler_and_scored_against_the_floor(run: RunDirectory) -> None:
+    records = by_config(run)
+    near, far = (run.samples(records[c].task) for c in ("toy", "toy[far]"))
+    assert near is not None
+    assert far is not None
+    assert near["x"].dtype == np.float32
+    np.testing.assert_allclose(far["x"] - near["x"], 2.75, atol=1e-5)
+    assert records["toy[far]"].metrics["sw1"][0] > records["toy"].metrics["sw1"][0] > 0
+    draws = run.kept_arrays(floor_file(records["exact"].task))
+    assert draws is not None
+    assert draws["sw1"].shape == (20,)
+
+
+def test_the_long_table(run: RunDirectory, directory: Path) -> None:
+    table = pd.read_parquet(directory / "results.parquet")
+    assert list(table.columns) == list(COLUMNS)
+    assert list(pd.read_csv(directory / "results.csv").columns) == list(COLUMNS)
+    assert set(table["config"]) == {*(planned for planned in by_config(run))}
+    row = table[(table["config"] == "toy[far]") & (table["metric"] == "sw1")].iloc[0]
+    record = by_config(run)["toy[far]"]
+    draws = run.kept_arrays(floor_file(record.task))
+    assert draws is not None
+    assert (row["problem"], row["instance"], row["method"], row["framework"]) == ("gmm25-8-1", 0, "toy", "jax")
+    assert row["value"] == record.metrics["sw1"][0]
+    assert row["floor95"] == pytest.approx(np.quantile(draws["sw1"], 0.95))
+    assert (row["unit"], row["better"]) == (METRICS["sw1"].unit, METRICS["sw1"].better)
+    assert (row["n"], row["nfe"], row["vjp"], row["operator_calls"], bool(row["oracle"])) == (N, 0, 0, 0, False)
+    assert json.loads(row["hyper"]) == {"shift": 3.0, "steps": 5}
+    assert "jax" in json.loads(row["versions"])
+    assert row["peak_bytes"] > 1e7
+    assert row["started_at"].endswith("+00:00")
+    targets = table[table["metric"] == "std_ratio_range"]["better"]
+    assert set(targets) == {"1.0"}
+
+
+def test_the_long_table_derives_speed_and_has_one_row_for_a_task_without_metrics(directory: Path) -> None:
+    table = pd.read_parquet(directory / "results.parquet")
+    rows = table[table["config"] == "toy"].set_index("metric")["value"]
+    assert rows["seconds"] * rows["samples_per_second"] == pytest.approx(N)
+    failed = table[table["config"] == "toy-raises"]
+    assert failed["metric"].tolist() == [""]
+    assert failed["value"].isna().all()
+    assert failed["status"].tolist() == ["failed"]
+    assert table[table["config"] == "exact"]["oracle"].all()
+
+
+def test_the_floors_table(directory: Path) -> None:
+    floors = pd.read_parquet(directory / "floors.parquet")
+    assert list(floors.columns) == ["problem", "instance", "n", "metric", "draw", "value"]
+    sw1 = floors[floors["metric"] == "sw1"]
+    assert sw1["draw"].tolist() == list(range(20))
+    assert set(sw1["n"]) == {N}
+
+
+def test_run_json_says_what_the_results_share(directory: Path) -> None:
+    content = json.loads((directory / "run.json").read_text())
+    assert content["schema"] == 1
+    assert content["suite"] == "own"
+    assert content["seed"] == 0
+    assert content["command"] == ["posterior-bench", "run"]
+    assert set(content) == {
+        *("schema", "command", "suite", "seed", "created_at", "versions", "devices", "threads", "code", "scores_code")
+    }
+
+
+def test_the_picture_of_an_instance(run: RunDirectory) -> None:
+    picture = run.kept_arrays("pictures/gmm25-8-1-0.npz")
+    assert picture is not None
+    instance = load("gmm25-8-1", 0)
+    assert set(picture) == {"x_true", "y", "posterior_mean", "posterior_std", "samples"}
+    assert picture["samples"].shape == (1000, 8)
+    for name, value in (("x_true", instance.x_true), ("posterior_std", instance.posterior.std)):
+        np.testing.assert_allclose(picture[name], value, rtol=1e-6)
+
+
+def test_the_outcome_in_sentences(run: RunDirectory, plan: Plan) -> None:
+    lines = outcome_lines(plan, run)
+    assert "diverged: toy-nan on gmm25-8-1: 8 of 24 samples (33.3 %) are not finite" in lines
+    assert lines[-1] == "11 of 11 tasks are finished: 3 ok, 1 diverged, 5 failed, 2 out_of_memory"
+    assert any_failed(plan, run)
+    assert not any_failed(replace(plan, tasks=plan.tasks[:4]), run)
+
+
+class Absent(Executor):
+    """No job may be sent."""
+
+    def call(self, name: str, *_: Any, **__: Any) -> Any:
+        raise AssertionError(f"{name} was sent")
+
+
+def test_a_second_run_of_the_same_command_runs_nothing(run: RunDirectory, plan: Plan) -> None:
+    before = dict(run.records)
+    assert take_stock(plan, run).sentences() == ["tasks that are finished and stay: 11"]
+    with Absent() as executor:
+        carry_out(plan, run, executor, quiet())
+    assert run.records == before
+
+
+def test_a_changed_configuration_or_code_runs_again_and_says_so(
+    run: RunDirectory, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wider = make_plan(SUITE, Request(methods=("exact", "toy"), n=N + 1))
+    assert take_stock(wider, run).sentences() == ["tasks to run again, because their configuration changed: 2"]
+    newer = [replace(p, task=replace(p.task, code="other")) for p in plan.tasks]
+    stock = take_stock(replace(plan, tasks=tuple(newer)), run)
+    assert stock.sentences() == ["tasks to run again, because the code of problems or methods changed: 11"]
+    other = make_plan(SUITE, Request(methods=("toy",), overrides=(parse_override("toy.shift=1.5"),)))
+    assert take_stock(other, run).sentences() == []
+    longer = make_plan(SUITE, replace(SLOW, timeout_seconds=0.6))
+    assert take_stock(make_plan(SUITE, SLOW), run).sentences() == ["tasks that are finished and stay: 1"]
+    assert take_stock(longer, run).sentences() == []
+    monkeypatch.setattr(campaign, "scores_code", lambda: "other")
+    assert take_stock(plan, run).sentences() == [
+        "tasks that are finished and stay: 7",
+        "tasks to score again, because the metrics changed: 4",
+    ]
+
+
+def test_when_only_the_metrics_changed_kept_samples_are_scored_again_and_nothing_is_sampled_twice(
+    run: RunDirectory, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign, "scores_code", lambda: "other")
+    records = by_config(run)
+    (run.path / "samples" / f"{records['exact'].task.id}.npz").unlink()
+    sent: list[tuple[str, str]] = []
+
+    class Scribe(Executor):
+        def call(self, name: str, *arguments: Any, **_: Any) -> Any:
+            sent.append((name, getattr(arguments[0], "config", "") if arguments else ""))
+            if name == "sample":
+                return replace(records["exact"], metrics={"sw1": (7.0, 0.0)}), {"x": np.zeros((N, 8))}
+            return {"sw1": (5.0, 0.0)} if name == "evaluate" else {"sw1": np.arange(20.0)}
+
+    with Scribe() as executor:
+        carry_out(plan, run, executor, quiet())
+    assert sent == [("floor", ""), ("sample", "exact"), ("evaluate", ""), ("evaluate", ""), ("evaluate", "")]
+    again = by_config(run)
+    assert [again[c].metrics["sw1"][0] for c in ("exact", "toy", "toy[far]", "toy-nan")] == [7.0, 5.0, 5.0, 5.0]
+    assert again["toy-nan"].status == "diverged"
+    assert take_stock(plan, run).sentences() == ["tasks that are finished and stay: 11"]
+
+
+def test_a_used_up_budget_skips_the_rest_and_a_later_run_takes_it_up(run: RunDirectory, plan: Plan) -> None:
+    sizes = {name: sizes.model_copy(update={"budget_seconds": 1e-6}) for name, sizes in plan.sizes.items()}
+    tasks = tuple(replace(p, task=replace(p.task, repeat=1)) for p in plan.tasks[:2])
+    poor = replace(plan, tasks=tasks, sizes=sizes)
+
+    class Deaf(Executor):
+        def call(self, name: str, *_: Any, **__: Any) -> Any:
+            assert name == "compile"
+
+    with Deaf() as executor:
+        carry_out(poor, run, executor, quiet())
+    assert [run.records[p.task.id].status for p in tasks] == ["skipped"] * 2
+    assert run.records[tasks[0].task.id].reason == "the time budget of gmm25-8-1, 1e-06 s, is used up"
+    assert take_stock(replace(poor, sizes=plan.sizes), run).finished == 0
+
+
+def test_scoring_again_needs_no_sampler_and_says_what_it_could_not_score(run: RunDirectory) -> None:
+    records = by_config(run)
+    for config in ("exact", "toy", "toy-nan"):
+        run.commit(replace(records[config], metrics={"sw1": (99.0, 0.0)}))
+    run.commit(replace(records["toy[far]"], problems_code="older"))
+    (run.path / "samples" / f"{records['exact'].task.id}.npz").unlink()
+    with Executor() as executor:
+        told = rescore(run, executor, quiet())
+    assert told == [
+        "tasks scored again: 2",
+        "tasks left as they were, because their samples were not kept: 1",
+        "tasks left as they were, because the problems changed since; run them again: 1",
+    ]
+    again = by_config(run)
+    assert again["exact"].metrics["sw1"][0] == 99.0
+    assert again["toy"].metrics["sw1"][0] == pytest.approx(records["toy"].metrics["sw1"][0], rel=1e-9)
+    assert again["toy-nan"].metrics["nonfinite"][0] == records["toy-nan"].metrics["nonfinite"][0]
+    assert again["toy"].status == "ok"

@@ -1,0 +1,252 @@
+"""One task in its framework: what is checked, what is counted, and that a family compiles once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.devices import missing_device, peak_bytes, reset_peak
+from benchmarks.execute import Drawn, Programs, execute
+from benchmarks.tasks import Task, canonical
+from benchmarks.work import Work, count_jaxpr, counted
+from methods import METHODS
+from problems import FAMILIES, load
+from problems.arrays import make_key
+
+
+def task(method: str, problem: str = "seed2d", framework: str = "jax", n: int = 12, **hyper: Any) -> Task:
+    entry = METHODS[method]
+    return Task(
+        problem=problem,
+        instance=0,
+        method=method,
+        config=method,
+        framework=framework,
+        repeat=0,
+        n=n,
+        hyper=canonical(entry.configure("default", hyper)),
+        seed=0,
+        device="cpu",
+        threads=1,
+        code="",
+        oracle=entry.oracle,
+    )
+
+
+class CompileLog(logging.Handler):
+    """What JAX says that it compiles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith("Compiling"):
+            self.lines.append(record.getMessage())
+
+
+@pytest.fixture
+def compile_log() -> Iterator[CompileLog]:
+    import jax
+
+    handler, logger = CompileLog(), logging.getLogger("jax")
+    logger.addHandler(handler)
+    with jax.log_compiles(True):
+        yield handler
+    logger.removeHandler(handler)
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize(
+    ("problem", "method"), [*((name, "toy-touch") for name in FAMILIES), ("digits-blur", "em-dps")]
+)
+def test_the_second_instance_of_a_family_compiles_nothing(problem: str, method: str, compile_log: CompileLog) -> None:
+    programs = Programs()
+    first = task(method, problem, n=3, **({"steps": 3} if method == "em-dps" else {}))
+    drawn = execute(first, programs)
+    assert drawn.seconds_compile > 0
+    lines = len(compile_log.lines)
+    assert lines > 0
+    again = execute(replace(first, instance=1), programs)
+    assert compile_log.lines[lines:] == []
+    assert programs.made == 1
+    assert again.seconds_compile == 0
+    assert not np.array_equal(again.x, drawn.x)
+
+
+def test_another_n_or_hyper_parameter_is_another_program() -> None:
+    programs = Programs()
+    for variant in (task("prior"), task("prior", n=13), task("em-none", steps=2), task("em-none", steps=3)):
+        execute(variant, programs)
+    assert programs.made == 4
+
+
+@pytest.mark.usefixtures("toys")
+def test_programs_compiled_at_once_are_charged_to_the_first_task_that_uses_them() -> None:
+    programs = Programs()
+    tasks = [task("prior"), task("em-none", steps=2), task("prior", framework="torch"), task("toy-slow")]
+    programs.compile([*tasks, tasks[0]])
+    assert programs.made == 2
+    programs.compile(tasks)
+    assert programs.made == 2
+    assert execute(tasks[0], programs).seconds_compile > 0
+    assert execute(tasks[0], programs).seconds_compile == 0
+    assert execute(tasks[1], programs).seconds_compile > 0
+    assert programs.made == 2
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_program_that_does_not_compile_is_left_to_its_own_task() -> None:
+    programs = Programs()
+    programs.compile([task("toy-array"), task("toy-touch")])
+    assert execute(task("toy-touch"), programs).seconds_compile > 0
+    with pytest.raises(TypeError, match="returns Samples"):
+        execute(task("toy-array"), programs)
+
+
+def test_the_oldest_program_makes_room() -> None:
+    programs = Programs(size=1)
+    for method in ("prior", "exact", "prior"):
+        execute(task(method), programs)
+    assert programs.made == 3
+
+
+def test_the_same_task_gives_the_same_samples_and_another_seed_or_repeat_others() -> None:
+    programs = Programs()
+    one = task("em-none", steps=4)
+    x = execute(one, programs).x
+    assert x.shape == (12, 2)
+    assert x.dtype == np.float64
+    np.testing.assert_array_equal(execute(one, Programs()).x, x)
+    for other in (replace(one, seed=1), replace(one, repeat=1)):
+        assert not np.any(execute(other, programs).x == x)
+
+
+@pytest.mark.usefixtures("toys")
+def test_torch_runs_array_methods_with_the_same_counts() -> None:
+    hyper = {"steps": 3}
+    one, other = (execute(task("toy-work", framework=f, **hyper), Programs()) for f in ("jax", "torch"))
+    assert one.work == other.work == Work(nfe=7, vjp=9, operator_calls=7)
+    assert one.remark == other.remark == ""
+    assert other.seconds_compile > 0
+
+
+def test_oracle_methods_see_the_posterior_and_no_other_method_does() -> None:
+    posterior = load("linear-gaussian-2", 0).posterior
+    mean = execute(task("exact", "linear-gaussian-2", n=4000), Programs()).x.mean(axis=0)
+    np.testing.assert_allclose(mean, posterior.mean, atol=6 * float(np.max(posterior.std)) / 4000**0.5)
+    prior = execute(task("prior", "linear-gaussian-2", n=4000), Programs()).x.std(axis=0)
+    assert np.all(prior > 1.2 * posterior.std)
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize("framework", ["jax", "torch"])
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("toy-shape", r"expected samples of shape \(12, 2\), got \(2, 12\)"),
+        ("toy-array", r"a sampler returns Samples, got \w+"),
+    ],
+)
+def test_what_a_sampler_returns_is_checked(framework: str, method: str, said: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=said):
+        execute(task(method, framework=framework), Programs())
+
+
+def test_a_methods_own_count_is_checked_and_its_density_and_remarks_are_kept() -> None:
+    from methods import Samples, method
+
+    @method("toy-boasts")
+    def boasts(problem: Any, key: Any, *, n: int) -> Samples:
+        x = problem.prior.sample(key, n)
+        return Samples(x, log_prob=problem.prior.log_prob(x), nfe=7, vjp=0, train_seconds=0.25, info={"loss": x[0, 0]})
+
+    drawn = execute(task("toy-boasts"), Programs())
+    assert drawn.work == Work(nfe=1, vjp=0, operator_calls=0)
+    assert drawn.remark == "the method reports nfe 7 (counted 1)"
+    assert drawn.log_prob is not None
+    np.testing.assert_allclose(drawn.log_prob, load("seed2d", 0).problem.prior.log_prob(drawn.x), rtol=1e-4, atol=1e-4)
+    assert drawn.seconds_train == 0.25
+    assert drawn.info == {"loss": pytest.approx(drawn.x[0, 0])}
+
+
+def test_a_method_that_compiles_for_itself_is_believed_and_that_is_said() -> None:
+    from methods import Samples, method
+
+    @method("toy-own", framework="jax")
+    def own(problem: Any, key: Any, *, n: int, nfe: int | None = None) -> Samples:
+        info = {"compile_seconds": 12.5, "loss": 3.0}
+        return Samples(problem.prior.sample(key, n), nfe=nfe, train_seconds=2.0, info=info)
+
+    drawn = execute(task("toy-own", nfe=9), Programs())
+    assert (drawn.seconds_compile, drawn.seconds_train, drawn.seconds_sample) == (12.5, 2.0, 0.0)
+    assert drawn.info == {"loss": 3.0}
+    assert (drawn.work is not None and drawn.work.nfe, drawn.remark) == (9, "nfe and vjp as the method reports them")
+    drawn = execute(task("toy-own"), Programs())
+    assert (drawn.work, drawn.remark) == (None, "the work was not counted")
+
+
+def test_a_sampler_that_looks_at_the_type_of_its_prior_runs_uncounted() -> None:
+    from methods import Samples, method
+
+    @method("toy-typed")
+    def typed(problem: Any, key: Any, *, n: int) -> Samples:
+        if type(problem.prior).__name__ != "SharedMixture":
+            raise TypeError("no mixture")
+        return Samples(problem.prior.sample(key, n))
+
+    assert execute(task("toy-typed"), Programs()).work is None
+    assert execute(task("toy-typed", framework="torch"), Programs()).work is None
+    with pytest.raises(TypeError, match="no mixture"):
+        execute(task("toy-typed", "linear-gaussian-2"), Programs())
+
+
+PRESETS = [(m.name, preset) for m in METHODS.values() if m.framework == "array" for preset in m.presets]
+
+
+@pytest.mark.parametrize(("name", "preset"), PRESETS)
+def test_every_array_method_reports_the_work_that_is_counted(name: str, preset: str) -> None:
+    import jax
+
+    entry, instance = METHODS[name], load("linear-gaussian-2", 0)
+    problem = counted((instance.oracle() if entry.oracle else instance.problem).to("jax"))
+    hyper = entry.configure(preset, {"steps": 6} if "steps" in entry.hyper else {})
+    own: list[Any] = []
+
+    def run(problem: Any, key: Any) -> Any:
+        samples = entry.run(problem, key, n=4, **hyper)
+        own.append((samples.nfe, samples.vjp))
+        return samples.x
+
+    work = count_jaxpr(jax.make_jaxpr(run)(problem, make_key("jax", [0])), 4)
+    ((nfe, vjp),) = own
+    assert nfe == work.nfe
+    assert vjp in (None, work.vjp)
+
+
+def test_the_peak_is_set_back_and_rises_with_an_allocation() -> None:
+    reset_peak("cpu")
+    before = peak_bytes("cpu", "jax")
+    block = np.ones(30_000_000)
+    with_block = peak_bytes("cpu", "jax")
+    assert block.nbytes * 0.9 < with_block - before < block.nbytes * 1.5
+    del block
+    assert peak_bytes("cpu", "jax") == pytest.approx(with_block, rel=0.01)  # the kernel counts in batches
+    if Path("/proc/self/clear_refs").exists():
+        reset_peak("cpu")
+        assert peak_bytes("cpu", "jax") < with_block - 200e6
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_the_peak_is_that_of_the_program() -> None:
+    if missing_device("cuda", {"jax"}):
+        pytest.skip("no CUDA device")
+    small, large = (execute(replace(task("prior", n=n), device="cuda"), Programs()) for n in (10, 1_000_000))
+    assert isinstance(small, Drawn)
+    assert large.peak_bytes - small.peak_bytes >= 8_000_000 - 100

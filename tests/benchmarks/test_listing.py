@@ -1,0 +1,44 @@
+"""What `list` says, and that it imports nothing heavy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import run_benchmark
+from benchmarks.listing import listing
+from methods import METHODS
+from problems import FAMILIES
+from scores import METRICS
+
+ROOT = Path(run_benchmark.__file__).parent
+
+
+@pytest.mark.parametrize(("what", "names"), [("problems", FAMILIES), ("methods", METHODS), ("metrics", METRICS)])
+def test_everything_is_listed_with_one_line_each(what: str, names: dict[str, object]) -> None:
+    head, *lines = listing(what)
+    assert head.startswith("name")
+    assert [line.split()[0] for line in lines] == list(names)
+
+
+def test_needs_and_presets_are_listed() -> None:
+    line = next(line for line in listing("methods") if line.startswith("dps "))
+    for word in (*METHODS["dps"].requires, *(name for name in METHODS["dps"].presets if name != "default")):
+        assert word in line
+    assert any(line.startswith("exact ") and "(oracle)" in line for line in listing("methods"))
+
+
+def test_without_a_name_all_lists_are_printed() -> None:
+    lines = listing(None)
+    assert [line for line in lines if line and not line.startswith(" ")] == ["problems", "methods", "metrics", "suites"]
+
+
+def test_list_imports_nothing_heavy() -> None:
+    heavy = {"jax", "torch", "pandas", "matplotlib", "sklearn", "skimage", "ot", "scipy", "diffrax", "optax", "pyarrow"}
+    listed = "import sys, run_benchmark; run_benchmark.app(['list'], standalone_mode=False)"
+    command = [sys.executable, "-c", f"{listed}; print({heavy!r} & sys.modules.keys())"]
+    end = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert end.stdout.splitlines()[-1] == "set()"

@@ -1,0 +1,123 @@
+"""Suite files: ours hold what they promise, a user's own works the same way, and mistakes are named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.plan import Request, make_plan
+from benchmarks.suites import load_suite, suite_names
+from methods import METHODS
+from problems import FAMILIES
+from problems.names import UsageError
+
+MINIMAL = """
+summary = "mine"
+problems = ["seed2d"]
+methods = ["exact"]
+[[sizes]]
+n = 20
+steps = 10
+instances = 2
+"""
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_there_are_four_suites() -> None:
+    assert suite_names() == ["ci", "exhaustive", "full", "quick"]
+
+
+@pytest.mark.parametrize("name", ["ci", "exhaustive", "full", "quick"])
+def test_a_shipped_suite_plans_and_has_sizes_for_every_problem(name: str) -> None:
+    suite = load_suite(name)
+    assert make_plan(suite, Request()).tasks
+    for family in FAMILIES.values():
+        assert suite.sizes_of(family).n >= 2
+
+
+@pytest.mark.parametrize(
+    ("problem", "n", "steps"),
+    [
+        *(("seed2d", 1000, 1000), ("linear-gaussian-16", 1000, 1000), ("gmm25-8-4", 1000, 1000)),
+        *(("digits-blur", 256, 250), ("gmm25-800-1", 256, 250), ("gaussian-field-16", 256, 250)),
+        ("gaussian-field-64", 64, 100),
+    ],
+)
+def test_the_sizes_of_the_full_suite(problem: str, n: int, steps: int) -> None:
+    sizes = load_suite("full").sizes_of(FAMILIES[problem])
+    assert (sizes.n, sizes.steps, sizes.instances) == (n, steps, 16)
+
+
+def test_the_exhaustive_suite_is_a_thousand_by_a_thousand_everywhere() -> None:
+    suite = load_suite("exhaustive")
+    assert {(suite.sizes_of(f).n, suite.sizes_of(f).steps) for f in FAMILIES.values()} == {(1000, 1000)}
+
+
+@pytest.mark.parametrize("name", ["ci", "quick", "full", "exhaustive"])
+def test_no_suite_gives_the_steps_of_a_sampler_to_training(name: str) -> None:
+    plan = make_plan(load_suite(name), Request(problems=("seed2d",), methods=("dpi-*",), instances=1))
+    assert {json.loads(p.task.hyper)["steps"] for p in plan.tasks} == {
+        METHODS[p.task.method].hyper["steps"] for p in plan.tasks
+    }
+
+
+def test_the_full_suite_trains_on_three_problems_alone() -> None:
+    plan = make_plan(load_suite("full"), Request())
+    trained = {(p.task.problem, p.task.instance) for p in plan.tasks if p.task.method.startswith("dpi-")}
+    assert trained == {(name, k) for name in ("seed2d", "linear-gaussian-2", "gmm25-8-1") for k in (0, 1)}
+
+
+def test_a_users_own_file_works_the_same_way(tmp_path: Path) -> None:
+    tasks = make_plan(load_suite(written(tmp_path, MINIMAL)), Request()).tasks
+    assert [(p.task.problem, p.task.instance, p.task.n, p.task.seed) for p in tasks] == [
+        ("seed2d", 0, 20, 0),
+        ("seed2d", 1, 20, 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("instances = 2", "instancs = 2", "no key of the suite .* 'instancs'; did you mean 'instances'"),
+        ('summary = "mine"', 'sumary = "mine"', "no key of the suite .*'sumary'; did you mean 'summary'"),
+        ("n = 20", "n = 1", "sizes.0.n: .* greater than or equal to 2, got 1"),
+        ("n = 20", 'n = "20"', "sizes.0.n: .*valid integer, got '20'"),
+        ("steps = 10", "", "sizes.0.steps: Field required$"),
+        ("[[sizes]]", "[[sizes]", "not valid TOML"),
+        (
+            'summary = "mine"',
+            'summary = "mine"\nfloor_draws = 19',
+            "floor_draws: .* greater than or equal to 20, got 19",
+        ),
+        ('problems = ["seed2d"]', "problems = []", "problems: .*at least 1 item"),
+        ("[[sizes]]", '[[limits]]\nmethods = ["exact"]\nsecond = 1\n[[sizes]]', "'second'; did you mean 'seconds'"),
+    ],
+)
+def test_a_mistake_in_a_file_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        load_suite(written(tmp_path, MINIMAL.replace(old, new)))
+
+
+def test_a_file_that_is_not_there_and_a_suite_that_does_not_exist() -> None:
+    with pytest.raises(UsageError, match=r"cannot read the suite nowhere\.toml: No such file"):
+        load_suite("nowhere.toml")
+    with pytest.raises(UsageError, match="no suite 'quikc'; did you mean 'quick'"):
+        load_suite("quikc")
+
+
+def test_the_first_matching_sizes_count_and_none_is_an_error(tmp_path: Path) -> None:
+    two = MINIMAL.replace(
+        "[[sizes]]",
+        '[[sizes]]\nproblems = ["gmm25-*"]\nmax_dim = 8\nn = 7\nsteps = 3\ninstances = 1\n[[sizes]]\nmax_dim = 64',
+    )
+    suite = load_suite(written(tmp_path, two))
+    assert [suite.sizes_of(FAMILIES[name]).n for name in ("gmm25-8-1", "seed2d", "digits-blur")] == [7, 20, 20]
+    with pytest.raises(UsageError, match="no \\[\\[sizes\\]\\] for problem 'gmm25-80-1'"):
+        suite.sizes_of(FAMILIES["gmm25-80-1"])

@@ -1,0 +1,121 @@
+# ruff: noqa: ARG001
+"""Samplers for the tests of the runner: known work, and every way to go wrong. A plugin file."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import time
+from typing import NamedTuple
+
+from methods import Samples, method
+from problems.arrays import namespace, normal, scan, split, vjp
+
+
+class Levels(NamedTuple):
+    sigma: object
+
+
+@method("toy", presets={"far": {"shift": 3.0}})
+def toy(problem, key, *, n, shift=0.25, steps=7):
+    """A shifted prior sample, after steps that do nothing."""
+    return Samples(problem.prior.sample(key, n) + shift, nfe=0)
+
+
+@method("toy-work", requires={"differentiable"})
+def toy_work(problem, key, *, n, steps=5):
+    """Per step 2 evaluations, 3 backward passes, A and A^T once; before that 1 score and A^+."""
+    first, second = split(key, 2)
+    x = normal(first, (n, *problem.shape), problem.y)
+    x = x + problem.prior.score(x, 0.5 + 0.0 * problem.y[0])
+    y = namespace(x).broadcast_to(problem.y[None, :], (n, problem.y.shape[0]))
+    x = x + problem.operator.pseudo_inverse(y)
+
+    def step(x, row, keys):
+        value, pull = vjp(lambda x: problem.prior.denoise(x, row.sigma), x)
+        x = x - 0.1 * pull(value) + 0.1 * pull(x)
+        again, pull_again = vjp(lambda x: problem.prior.denoise(x, 2.0 * row.sigma), x)
+        return x + 0.1 * pull_again(problem.operator.adjoint(problem.operator(again))) + normal(keys[0], x.shape, x)
+
+    sigma = namespace(x).linspace(1.0, 0.1, steps, dtype=x.dtype)
+    return Samples(scan(step, x, Levels(sigma), second), nfe=2 * steps + 1)
+
+
+@method("toy-touch")
+def toy_touch(problem, key, *, n):
+    """Everything that a problem has, without random numbers, which take long to compile."""
+    sigma = problem.noise.std
+    x = problem.prior.mean[None] + namespace(sigma).zeros((n, *problem.shape), dtype=sigma.dtype)
+    x = problem.prior.denoise(x, sigma) + problem.prior.score(x, sigma) + problem.operator.project_range(x)
+    x = x + problem.operator.adjoint(problem.operator(x) - problem.y[None, :]) * problem.schedule.alpha(sigma)
+    return Samples(x, log_prob=problem.prior.log_prob(x) + problem.log_likelihood(x))
+
+
+@method("toy-nan")
+def toy_nan(problem, key, *, n):
+    """One number in every third row is not finite."""
+    x = problem.prior.sample(key, n)
+    xp = namespace(x)
+    size = math.prod(x.shape)
+    return Samples(xp.where(xp.reshape(xp.arange(size), x.shape) % (3 * (size // n)) == 0, xp.nan, x))
+
+
+@method("toy-shape")
+def toy_shape(problem, key, *, n):
+    """Samples along the last axis."""
+    return Samples(namespace(problem.y).moveaxis(problem.prior.sample(key, n), 0, -1))
+
+
+@method("toy-array")
+def toy_array(problem, key, *, n):
+    """An array instead of Samples."""
+    return problem.prior.sample(key, n)
+
+
+@method("toy-raises", framework="jax")
+def toy_raises(problem, key, *, n):
+    """An exception with two lines."""
+    raise RuntimeError("the first line\nthe second line")
+
+
+@method("toy-exits", framework="jax")
+def toy_exits(problem, key, *, n):
+    """Leaves the interpreter."""
+    sys.exit(3)
+
+
+@method("toy-crashes", framework="jax")
+def toy_crashes(problem, key, *, n):
+    """Dies with its last words on stderr."""
+    print("last words", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGABRT)
+    time.sleep(60)
+
+
+@method("toy-killed", framework="jax")
+def toy_killed(problem, key, *, n):
+    """Is killed, as the system does when memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+@method("toy-hungry", framework="jax")
+def toy_hungry(problem, key, *, n):
+    """Has no memory left."""
+    raise MemoryError
+
+
+@method("toy-slow", framework="jax")
+def toy_slow(problem, key, *, n, seconds=60.0):
+    """Takes its time."""
+    print("awake\nasleep", flush=True)
+    time.sleep(seconds)
+    return Samples(problem.prior.sample(key, n))
+
+
+@method("toy-needy", requires={"svd"})
+def toy_needy(problem, key, *, n):
+    """Needs what a problem may lack."""
+    return Samples(problem.prior.sample(key, n))

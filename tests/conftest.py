@@ -1,0 +1,16 @@
+"""The settings all tests share."""
+
+from __future__ import annotations
+
+import jax
+import scipy.linalg  # noqa: F401  (brings its own BLAS, which the limit below must find loaded)
+import threadpoolctl
+
+# References need double precision. Code under test says which dtype it wants, and nothing is promoted silently: a test
+# of code that promotes by design (optax) does it within `jax.numpy_dtype_promotion("standard")`.
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Small matrices only: with two BLAS threads on a busy machine they take a hundred times as long.
+threadpoolctl.threadpool_limits(1, user_api="blas")

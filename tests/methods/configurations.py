@@ -1,0 +1,40 @@
+"""Every registered array method with every preset, by its label; nothing here is kept by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from methods import METHODS, Method
+from methods.guidance import GUIDANCES
+from problems import Instance, Problem
+
+Configuration = tuple[Method, dict[str, Any]]
+
+
+def labels(**overrides: Any) -> dict[str, Configuration]:
+    """label -> (method, hyper-parameters); an override applies to the methods that have such a hyper-parameter."""
+    return {
+        name if preset == "default" else f"{name}[{preset}]": (
+            method,
+            method.configure(preset, {k: v for k, v in overrides.items() if k in method.hyper}),
+        )
+        for name, method in METHODS.items()
+        if method.framework == "array"
+        for preset in method.presets
+    }
+
+
+def distinct(configurations: dict[str, Configuration]) -> dict[str, Configuration]:
+    """Without the presets that a guided sampler shares with its integrator: those of the unguided one stand for all."""
+    shared = tuple(f"-{guidance}[" for guidance in GUIDANCES if guidance != "none")
+    return {label: c for label, c in configurations.items() if not any(end in label for end in shared)}
+
+
+def affine(hyper: dict[str, Any]) -> bool:
+    """Whether a configuration is affine in its noise for a Gaussian prior and one measurement."""
+    return hyper.get("corrector") != "langevin" and "normalised" not in (hyper.get("likelihood"), hyper.get("weight"))
+
+
+def seen(method: Method, instance: Instance) -> Problem:
+    """What the runner gives the method."""
+    return instance.oracle() if method.oracle else instance.problem

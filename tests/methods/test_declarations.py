@@ -1,0 +1,186 @@
+"""What a method declares is true: its needs, its work, its hyper-parameters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from methods import METHODS, Method
+from methods.registry import Count, Fraction, NonNegative, Positive
+from problems import Problem
+from problems.names import UsageError
+from tests.methods.affine import Given
+from tests.methods.cases import MIXTURE
+from tests.methods.configurations import labels, seen
+
+N = 6
+CONFIGURATIONS = labels(steps=24)
+METHOD_NAMES = [label for label in CONFIGURATIONS if "[" not in label]
+NOISE = np.random.default_rng(13).standard_normal((110, N, 3))
+
+
+def _torch(problem: Problem) -> Problem:
+    return problem.to("torch", dtype="float64")
+
+
+class Only:
+    """An object without some of its parts: asking for one is an error that names it."""
+
+    def __init__(self, inner: Any, missing: set[str]) -> None:
+        self._inner, self._missing = inner, missing
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._missing:
+            raise PermissionError(name)
+        return getattr(self._inner, name)
+
+    def __call__(self, x: Any) -> Any:
+        return self._inner(x)
+
+
+class Opaque(Only):
+    """A prior whose denoiser and score cannot be differentiated."""
+
+    def denoise(self, x: Any, sigma: Any) -> Any:
+        return self._inner.denoise(x.detach(), sigma)
+
+    def score(self, x: Any, sigma: Any) -> Any:
+        return self._inner.score(x.detach(), sigma)
+
+
+SVD = {"gram_solve", "pseudo_inverse", "project_range", "u", "s", "vt", "rank"}
+NEEDS = {"linear", "svd", "gaussian_noise", "differentiable", "prior_log_prob", "prior_sample"}
+
+
+def _lacking(problem: Problem, needs: set[str]) -> Problem:
+    """The problem without what the needs stand for; without a linear operator there is no measurement at all."""
+    prior, operator, noise, y = problem.prior, problem.operator, problem.noise, problem.y
+    if "differentiable" in needs:
+        prior = Opaque(prior, set())
+    if "prior_sample" in needs:
+        prior = Only(prior, {"sample", "sample_components"})
+    if "prior_log_prob" in needs:
+        prior = Only(prior, {"log_prob", "responsibilities", "log_weights"})
+    if "svd" in needs and operator is not None:
+        operator = Only(operator, SVD)
+    if "gaussian_noise" in needs:
+        noise = None
+    if "linear" in needs:
+        operator, noise, y = None, None, None
+    return replace(problem, prior=prior, operator=operator, noise=noise, y=y)
+
+
+@pytest.mark.parametrize("label", CONFIGURATIONS)
+def test_what_a_method_does_not_require_it_does_not_use(label: str):
+    method, hyper = CONFIGURATIONS[label]
+    problem = _torch(seen(method, MIXTURE.instance))
+    lacking = _lacking(problem, NEEDS - method.requires - ({"prior_sample"} if method.oracle else set()))
+    found, expected = (method.run(p, Given(0, [1], NOISE), n=N, **hyper).x for p in (lacking, problem))
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+ASSUMED = {"linear", "gaussian_noise"}
+"""Needs that may also be assumptions: a projection never asks for noise_std, and holds for noise that is small."""
+
+
+@pytest.mark.parametrize(
+    ("name", "need"), [(name, need) for name in METHOD_NAMES for need in sorted(METHODS[name].requires - ASSUMED)]
+)
+def test_what_a_method_requires_it_uses(name: str, need: str):
+    method, hyper = CONFIGURATIONS[name]
+    problem = _lacking(_torch(seen(method, MIXTURE.instance)), {need})
+    with pytest.raises((PermissionError, RuntimeError)):
+        method.run(problem, Given(0, [1], NOISE), n=N, **hyper)
+
+
+class Counting:
+    """A prior that counts its evaluations and the backward passes through them."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner, self.evaluations, self.passes = inner, 0, 0
+
+    def _watched(self, x: torch.Tensor) -> torch.Tensor:
+        self.evaluations += 1
+        counter = self
+
+        class Watch(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
+                return x.clone()
+
+            @staticmethod
+            def backward(ctx: Any, *gradients: torch.Tensor) -> Any:  # noqa: ARG004
+                counter.passes += 1
+                return gradients[0]
+
+        return Watch.apply(x)
+
+    def denoise(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        return self._inner.denoise(self._watched(x), sigma)
+
+    def score(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        return self._inner.score(self._watched(x), sigma)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def _passes_per_evaluation(label: str, hyper: dict[str, Any]) -> int:
+    """One for the gradient, and for MMPS one for every product with the covariance."""
+    return hyper["iterations"] + 1 if "mmps" in label else int("dps" in label or "pigdm" in label)
+
+
+@pytest.mark.parametrize("label", CONFIGURATIONS)
+def test_the_work_a_method_claims_is_the_work_it_does(label: str):
+    method, hyper = CONFIGURATIONS[label]
+    problem = _torch(seen(method, MIXTURE.instance))
+    prior = Counting(problem.prior)
+    samples = method.run(replace(problem, prior=prior), Given(0, [1], NOISE), n=N, **hyper)
+    assert samples.nfe == prior.evaluations
+    assert prior.passes == _passes_per_evaluation(label, hyper) * prior.evaluations
+    assert samples.vjp in (None, prior.passes)
+
+
+OUTSIDE: dict[Any, list[Any]] = {
+    Count: [0, -3, 2.5, "many"],
+    Positive: [0.0, -1.0, "wide"],
+    NonNegative: [-1e-9, "loud"],
+    Fraction: [-0.01, 1.01],
+}
+
+
+@pytest.mark.parametrize("name", METHOD_NAMES)
+def test_values_out_of_range_are_refused_by_name(name: str):
+    method = METHODS[name]
+    for hyper, kind in method.types.items():
+        values = OUTSIDE.get(kind, [object()])
+        for value in values:
+            with pytest.raises(UsageError, match=rf"{name}: {hyper} is out of range"):
+                method.configure("default", {hyper: value})
+
+
+@pytest.mark.parametrize("name", METHOD_NAMES)
+def test_unknown_names_are_refused_with_the_nearest(name: str):
+    method = METHODS[name]
+    with pytest.raises(
+        UsageError,
+        match=f"no hyper-parameter of {name} 'step'.*"
+        + ("did you mean 'steps'" if "steps" in method.hyper else "there are: none"),
+    ):
+        method.configure("default", {"step": 10})
+    with pytest.raises(UsageError, match=f"no preset of {name} 'defualt'; did you mean 'default'"):
+        method.configure("defualt")
+    for preset in method.presets:
+        assert set(method.configure(preset)) == set(method.hyper)
+
+
+@pytest.mark.parametrize("name", METHOD_NAMES)
+def test_every_hyper_parameter_is_annotated_and_every_method_is_told_in_a_line(name: str):
+    method: Method = METHODS[name]
+    assert set(method.types) == set(method.hyper)
+    assert 10 < len(method.summary) <= 120
+    assert method.summary.endswith(".")

@@ -1,0 +1,182 @@
+"""Deep probabilistic imaging end to end: what is fitted, reported and refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from methods import METHODS, Samples, variational_training
+from methods.variational_training import FlowObjective, Recipe, _advance, _progress, fit
+from problems import Instance, load
+from problems.names import UsageError
+
+NAMES = ("dpi-ode", "dpi-elbo", "dpi-mixture")
+
+
+@pytest.fixture(autouse=True)
+def _single() -> Iterator[None]:
+    """As users run it."""
+    with jax.enable_x64(False):
+        yield
+
+
+def run(name: str, instance: Instance, n: int, seed: int = 0, **hyper: Any) -> Samples:
+    method = METHODS[name]
+    return method.run(instance.problem.to("jax"), jax.random.key(seed), n=n, **method.configure("default", hyper))
+
+
+SMALL = {"steps": 40, "batch": 24, "flow_steps": 1, "width": 8}
+
+
+@pytest.mark.parametrize(
+    ("name", "hyper"),
+    [
+        ("dpi-ode", {"prior": "analytic", "steps": 1500}),
+        ("dpi-ode", {"steps": 600, "batch": 128, "width": 32, "flow_steps": 2, "learning_rate": 3e-3}),
+        ("dpi-elbo", {"steps": 3000, "width": 32, "flow_steps": 2}),
+        ("dpi-mixture", {"prior": "analytic", "steps": 1000, "components": 2}),
+    ],
+    ids=["analytic", "ode", "elbo", "mixture"],
+)
+def test_a_gaussian_posterior_is_reached(name: str, hyper: dict[str, Any]) -> None:
+    instance = load("linear-gaussian-2", 3)
+    drawn = run(name, instance, 20_000, **hyper)
+    x = np.asarray(drawn.x, dtype=np.float64)
+    posterior = instance.posterior
+    np.testing.assert_allclose(x.mean(axis=0), posterior.mean, rtol=0, atol=0.03 * posterior.std.max())
+    np.testing.assert_allclose(np.cov(x.T), posterior.cov(), rtol=0, atol=0.05 * posterior.std.max() ** 2)
+    regret = np.asarray(drawn.log_prob, dtype=np.float64) - posterior.log_prob(x)  # its mean is KL(q || posterior)
+    assert -0.002 < regret.mean() < 0.01
+    bound = drawn.info["loss"] + instance.log_evidence
+    assert abs(bound - regret.mean()) < 0.005 + 4 * drawn.info["loss_stderr"]
+    assert float(drawn.train_seconds) > 0
+    assert drawn.info["compile_seconds"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prior", ["ode", "elbo"])
+def test_the_mixture_weighs_the_modes_of_seed2d(prior: str) -> None:
+    """Of the five seeds, at least four: loss within .03 nats of -log p(y), heavy weight within .03 of .6956."""
+    instance = load("seed2d", 0)
+    passed = 0
+    for seed in range(5):
+        method = METHODS["dpi-mixture"]
+        drawn = method.run(instance.problem.to("jax"), jax.random.key(seed), n=20_000, **method.configure(prior))
+        x = np.asarray(drawn.x, dtype=np.float64)
+        weight = instance.posterior.responsibilities(x)[:, 0].mean()
+        passed += abs(drawn.info["loss"] - 0.243753) < 0.03 and abs(weight - 0.6956) < 0.03
+    assert passed >= 4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_key_gives_its_draws_and_row_i_does_not_know_of_the_others(name: str) -> None:
+    instance = load("seed2d", 0)
+    first, again, fewer, other = (
+        np.asarray(run(name, instance, n, seed, **SMALL).x) for n, seed in ((8, 0), (8, 0), (4, 0), (8, 1))
+    )
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_allclose(fewer, first[:4], rtol=1e-5)
+    assert np.abs(other - first).min() > 1e-6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_second_instance_compiles_nothing(name: str) -> None:
+    run(name, load("seed2d", 0), 3, **SMALL)
+    compiled = _advance._cache_size()
+    run(name, load("seed2d", 5), 3, **SMALL)
+    assert _advance._cache_size() == compiled
+
+
+def test_of_several_restarts_the_lowest_bound_counts_and_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bounds are planted, so that the best fit is neither the first nor the last."""
+    fits: list[variational_training.Fit] = []
+
+    def planted(*args: Any) -> variational_training.Fit:
+        trained = fit(*args)
+        fits.append(replace(trained, loss=(2.0, 1.0, 3.0)[len(fits)]))
+        return fits[-1]
+
+    monkeypatch.setattr(variational_training, "fit", planted)
+    drawn = run("dpi-mixture", load("seed2d", 0), 3, restarts=3, prior="analytic", **SMALL)
+    assert drawn.info["loss"] == 1.0
+    np.testing.assert_array_equal(drawn.log_prob, fits[1].model.log_prob(drawn.x))
+    assert np.all(np.asarray(drawn.log_prob) != np.asarray(fits[0].model.log_prob(drawn.x)))
+    assert drawn.train_seconds == sum(one.train_seconds for one in fits)
+    assert drawn.info["compile_seconds"] == sum(one.compile_seconds for one in fits)
+
+
+def test_the_learning_rate_rises_holds_and_falls() -> None:
+    rate = Recipe(steps=1000, learning_rate=0.5, warmup=0.1, decay=0.4).schedule(0.5)
+    found = [float(rate(jnp.asarray(step))) for step in (0, 50, 100, 400, 600, 800, 1000)]
+    np.testing.assert_allclose(found, [0, 0.25, 0.5, 0.5, 0.5, 0.25, 0], atol=1e-6)
+    constant = Recipe(steps=10, learning_rate=0.5).schedule(0.5)
+    np.testing.assert_allclose([float(constant(jnp.asarray(step))) for step in (0, 5, 9)], 0.5)
+
+
+def test_clipping_bounds_the_gradient_that_adam_sees() -> None:
+    slope = jnp.asarray([30.0, 40.0])
+    clipped, free = (Recipe(steps=10, learning_rate=0.1, clip=clip).adam() for clip in (2.0, None))
+    for optimizer, expected in ((clipped, slope / 25), (free, slope)):
+        with jax.numpy_dtype_promotion("standard"):
+            state = optimizer.update(slope, optimizer.init(slope), slope)[1]
+        moment = next(leaf.mu for leaf in jax.tree.leaves(state, is_leaf=is_adam) if is_adam(leaf))
+        np.testing.assert_allclose(moment, 0.1 * expected, rtol=1e-6)
+
+
+def is_adam(node: Any) -> bool:
+    return isinstance(node, optax.ScaleByAdamState)
+
+
+def test_the_loss_is_the_kl_divergence_less_the_log_evidence() -> None:
+    """For q = N(0, I): E[log q - log p(y | x) - log p(x)], in closed form for a Gaussian problem."""
+    from methods.normalizing_flow import real_nvp
+    from methods.variational_training import AnalyticDensity
+
+    instance = load("linear-gaussian-2", 3)
+    problem = instance.problem.to("jax")
+    flow = real_nvp(jax.random.key(0), 2, flow_steps=1, width=4, like=problem.y)
+    objective = FlowObjective(AnalyticDensity(), batch=2000)
+    keys = jax.random.split(jax.random.key(1), 100)
+    values = jax.jit(jax.vmap(lambda key: objective(flow, problem, key, jnp.zeros(()))))(keys)
+    mean, precision = instance.posterior.mean, np.linalg.inv(instance.posterior.cov())
+    kl = 0.5 * (np.trace(precision) + mean @ precision @ mean - 2 - np.linalg.slogdet(precision)[1])
+    assert abs(values.mean() - (kl - instance.log_evidence)) < 4 * values.std() / 10
+
+
+def test_the_published_settings() -> None:
+    paper = METHODS["dpi-ode"].configure("paper")
+    published = {"flow_steps": 8, "width": 128, "steps": 12001, "batch": 2560, "learning_rate": 1e-5, "clip": 0.0}
+    published |= {"warmup": 0.0, "decay": 0.0, "rtol": 1e-3, "atol": 1e-5, "t0": 1e-12, "prior": "ode", "placed": False}
+    assert {name: paper[name] for name in published} == published
+
+
+def test_no_bar_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with _progress("dpi", 10) as report:
+        report(5, 1.5)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_odd_dimensions_are_refused_in_one_sentence(name: str) -> None:
+    odd = replace(load("linear-gaussian-2", 0).problem.to("jax"), shape=(3,))
+    with pytest.raises(UsageError, match="dimension must be even, got 3"):
+        METHODS[name].run(odd, jax.random.key(0), n=2, **METHODS[name].configure())
+
+
+@pytest.mark.parametrize("name", ["dpi-ode", "dpi-mixture"])
+def test_an_analytic_prior_needs_a_log_density(name: str) -> None:
+    bare = replace(load("seed2d", 0).problem.to("jax"), prior=object())
+    with pytest.raises(UsageError, match="needs a prior with a log_prob"):
+        METHODS[name].run(bare, jax.random.key(0), n=2, **METHODS[name].configure("analytic"))
+
+
+def test_a_batch_smaller_than_the_mixture_is_refused() -> None:
+    with pytest.raises(UsageError, match="at least 4, got 3"):
+        run("dpi-mixture", load("seed2d", 0), 2, batch=3)

@@ -1,0 +1,194 @@
+"""What a sampler must do where the answer is plain: no information, no guidance, no residual, a matched covariance."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from methods.guidance import GUIDANCES, guided_score
+from problems import Problem
+from problems.noise import GaussianNoise
+from problems.operators import matrix_operator
+from tests.methods.affine import Given, sampler
+from tests.methods.cases import GAUSSIANS, LG1, MIXTURE, TALL, WIDE, Case, case
+from tests.methods.configurations import labels, seen
+from tests.methods.formulas import score
+
+N, KEYS = 5, 110
+CONFIGURATIONS = labels(steps=25)
+INTEGRATORS = ("em", "pc", "ancestral")
+
+
+def _noise(d: int) -> np.ndarray:
+    return np.random.default_rng(5).standard_normal((KEYS, N, d))
+
+
+def _run(problem: Problem, name: str, noise: np.ndarray, **hyper: Any) -> np.ndarray:
+    carried = problem.to("torch", dtype="float64")
+    key = Given(0, [1], noise.reshape(KEYS, N, *problem.shape))
+    return sampler(name, **hyper)(carried, key, n=N).x.numpy().reshape(N, -1)
+
+
+@pytest.mark.parametrize("case", [MIXTURE, GAUSSIANS["image"]], ids=["mixture", "image"])
+@pytest.mark.parametrize(
+    ("name", "unconditional", "hyper"),
+    [
+        *((f"{i}-{g}", f"{i}-none", {}) for i in INTEGRATORS for g in GUIDANCES if g != "none"),
+        ("dps", "ancestral-none", {"weight": "likelihood"}),
+    ],
+)
+def test_infinite_noise_is_no_measurement(name: str, unconditional: str, hyper, case: Case):
+    noise = _noise(case.problem.dim)
+    blind = replace(case.problem, noise=GaussianNoise(np.array(1e8)))
+    expected = _run(blind, unconditional, noise, steps=25)
+    np.testing.assert_allclose(_run(blind, name, noise, steps=25, **hyper), expected, rtol=0, atol=1e-9)
+    assert np.abs(_run(case.problem, name, noise, steps=25, **hyper) - expected).max() > 0.1
+
+
+def test_annealed_langevin_with_infinite_noise_measures_nothing():
+    """Compared with A = 0; the levels are given because their defaults follow the noise."""
+    hyper = {"steps": 40, "sigma_max": 4.0, "sigma_min": 0.1}
+    blind = replace(MIXTURE.problem, noise=GaussianNoise(np.array(1e8)))
+    nothing = replace(MIXTURE.problem, operator=replace(blind.operator, matrix=0.0 * blind.operator.matrix))
+    expected = _run(nothing, "annealed-langevin", _noise(3), **hyper)
+    np.testing.assert_allclose(_run(blind, "annealed-langevin", _noise(3), **hyper), expected, rtol=0, atol=1e-9)
+
+
+def test_annealed_langevin_diverges_without_the_annealed_variance():
+    """The step at the first level, sigma = 20, times the curvature 1 / noise_std^2 of the data is 44.4 x 11."""
+    last = _run(LG1.problem, "annealed-langevin", _noise(1), steps=100, sigma_max=20.0, sigma_min=0.03, gamma=0.0)
+    stable = _run(LG1.problem, "annealed-langevin", _noise(1), steps=100, sigma_max=20.0, sigma_min=0.03)
+    assert not np.all(np.abs(last) < 1e6)
+    assert np.all(np.abs(stable) < 10.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "hyper"),
+    [
+        ("dps", {"weight": "normalised"}),
+        ("projection", {}),
+        ("langevin-projection", {}),
+        ("annealed-langevin", {"likelihood": "normalised", "sigma_min": 0.1}),
+    ],
+)
+def test_methods_that_never_ask_for_the_noise(name: str, hyper):
+    louder = replace(MIXTURE.problem, noise=GaussianNoise(np.array(3.0)))
+    first = _run(MIXTURE.problem, name, _noise(3), steps=25, **hyper)
+    np.testing.assert_array_equal(_run(louder, name, _noise(3), steps=25, **hyper), first)
+
+
+@pytest.mark.parametrize(
+    ("name", "unconditional", "hyper"),
+    [
+        ("dps", "ancestral-none", {"weight": "normalised"}),
+        ("dps", "ancestral-none", {"weight": "likelihood"}),
+        ("em-dps", "em-none", {}),
+    ],
+)
+def test_no_weight_is_no_guidance(name: str, unconditional: str, hyper):
+    found = _run(MIXTURE.problem, name, _noise(3), steps=25, scale=1e-300, **hyper)
+    np.testing.assert_allclose(found, _run(MIXTURE.problem, unconditional, _noise(3), steps=25), rtol=0, atol=1e-12)
+
+
+def test_no_coefficient_leaves_the_hidden_part_alone():
+    """lam = 0: the unconditional path, whose measured part the last merge of 'projection' replaces all the same."""
+    noise = _noise(3)
+    single = noise.copy()
+    single[3:28] = noise[4:54:2]  # projection draws twice a step, the predictor's noise second
+    free = _run(MIXTURE.problem, "ancestral-none", single, steps=25)
+    hyper = {"steps": 25, "corrector_steps": 0, "denoise": False, "predictor": "ancestral"}
+    found = _run(MIXTURE.problem, "projection", noise, lam=0.0, **hyper)
+    inverse = np.linalg.pinv(MIXTURE.matrix)
+    merged = free + (MIXTURE.y - free @ MIXTURE.matrix.T) @ inverse.T
+    np.testing.assert_allclose(found, merged, rtol=0, atol=1e-12)
+    other = replace(MIXTURE.problem, y=MIXTURE.y + 5.0)
+    first, second = (_run(p, "langevin-projection", noise, steps=25, lam=0.0) for p in (MIXTURE.problem, other))
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("label", CONFIGURATIONS)
+def test_a_measurement_of_nothing_changes_nothing(label: str):
+    """A row of zeros in A: its singular value is left out, not divided by, and the law is that without the row."""
+    method, hyper = CONFIGURATIONS[label]
+    operator = matrix_operator(np.vstack([WIDE.matrix, np.zeros(3)]), (3,))
+    padded = replace(WIDE.instance, problem=replace(WIDE.problem, operator=operator, y=np.append(WIDE.y, 0.3)))
+    padded, plain = (
+        method.run(seen(method, i).to("torch", dtype="float64"), Given(0, [1], _noise(3)), n=N, **hyper).x
+        for i in (padded, WIDE.instance)
+    )
+    assert torch.isfinite(padded).all()
+    sees_the_row = hyper.get("weight") == "normalised" or hyper.get("iterations") == 1  # a norm, a Krylov space
+    if not sees_the_row:
+        torch.testing.assert_close(padded, plain, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("label", CONFIGURATIONS)
+def test_no_residual_is_no_pull(label: str):
+    """The noise moves what is not measured; the measured coordinate starts at y and every residual is exactly zero."""
+    method, hyper = CONFIGURATIONS[label]
+    centred = case([[0.0, 0.7]], [[[1.2, 0.0], [0.0, 0.8]]], [[0.9, 0.0]], [0.0], 0.3)
+    noise = _noise(2)
+    noise[:, :, 0] = 0.0
+    x = method.run(seen(method, centred.instance).to("torch", dtype="float64"), Given(0, [1], noise), n=N, **hyper).x
+    np.testing.assert_array_equal(x[:, 0], 0.0)
+    assert torch.isfinite(x).all()
+    assert x[:, 1].std() > 0.1
+
+
+def _posterior(case: Case) -> Case:
+    """The exact posterior of a Gaussian case, in information form."""
+    precision = np.linalg.inv(case.covs[0]) + case.matrix.T @ case.matrix / case.noise_std**2
+    cov = np.linalg.inv(precision)
+    mean = cov @ (np.linalg.solve(case.covs[0], case.means[0]) + case.matrix.T @ case.y / case.noise_std**2)
+    return replace(case, means=mean[None], covs=cov[None])
+
+
+def _guided(case: Case, x: np.ndarray, alpha: float, sigma: float, guidance: str, **hyper: Any) -> np.ndarray:
+    problem = case.problem.to("torch", dtype="float64")
+    state = torch.tensor(x.reshape(-1, *case.shape))
+    levels = torch.tensor(alpha, dtype=torch.float64), torch.tensor(sigma, dtype=torch.float64)
+
+    def guide(*args: Any) -> Any:
+        return GUIDANCES[guidance](*args, **hyper)
+
+    return guided_score(guide, problem, state, *levels).numpy().reshape(len(x), -1)
+
+
+LEVELS = [(0.995, 0.1), (0.8, 0.6), (0.3, 0.954), (1.0, 2.5)]
+
+
+@pytest.mark.parametrize(("alpha", "sigma"), LEVELS)
+@pytest.mark.parametrize("case", GAUSSIANS.values(), ids=GAUSSIANS)
+def test_the_exact_covariance_gives_the_exact_posterior_score(case: Case, alpha: float, sigma: float):
+    """MMPS with as many iterations as there are measurements, for every Gaussian prior; the others are biased."""
+    x = np.random.default_rng(2).standard_normal((7, case.problem.dim))
+    exact = score(_posterior(case), x, alpha, sigma)
+    scale = np.abs(exact).max()
+    iterations = len(case.y)
+    np.testing.assert_allclose(
+        _guided(case, x, alpha, sigma, "mmps", iterations=iterations), exact, rtol=0, atol=1e-8 * scale
+    )
+    for guidance in ("none", "jalal", "dps", "pigdm"):
+        assert np.abs(_guided(case, x, alpha, sigma, guidance) - exact).max() > 1e-4 * scale
+
+
+def test_the_rank_is_too_few_iterations_for_more_measurements_than_that():
+    x = np.random.default_rng(2).standard_normal((7, 2))
+    assert TALL.problem.operator.rank == 2 < len(TALL.y)
+    assert np.abs(_guided(TALL, x, 0.8, 0.6, "mmps", iterations=2) - score(_posterior(TALL), x, 0.8, 0.6)).max() > 0.1
+
+
+@pytest.mark.parametrize(("alpha", "sigma"), LEVELS)
+def test_pigdm_is_exact_for_an_isotropic_prior_whose_scale_it_knows(alpha: float, sigma: float):
+    isotropic = replace(WIDE, covs=1.7**2 * np.eye(3)[None])
+    x = np.random.default_rng(2).standard_normal((7, 3))
+    exact = score(_posterior(isotropic), x, alpha, sigma)
+    scale = np.abs(exact).max()
+    np.testing.assert_allclose(
+        _guided(isotropic, x, alpha, sigma, "pigdm", prior_std=1.7), exact, rtol=0, atol=1e-10 * scale
+    )
+    assert np.abs(_guided(isotropic, x, alpha, sigma, "pigdm") - exact).max() > 1e-3 * scale

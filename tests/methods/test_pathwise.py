@@ -1,0 +1,108 @@
+"""On the same noise every sampler goes the same way as its formulas in plain NumPy, for a mixture prior.
+
+This is where the settings belong that have no closed-form law: normalised steps, the signal-to-noise rule, conjugate
+gradients that stop early, and every guidance with a denoiser that is not affine.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.methods import reference_samplers as reference
+from tests.methods.affine import Given, sampler
+from tests.methods.cases import MIXTURE, TALL, WIDE, Case
+from tests.methods.formulas import karras_ratios
+
+N, DRAWS = 6, 150
+GUIDANCES: list[tuple[str, dict[str, Any]]] = [
+    ("none", {}),
+    ("jalal", {"gamma": 1.3}),
+    ("dps", {"scale": 0.4}),
+    ("pigdm", {"prior_std": 0.8}),
+    ("mmps", {"iterations": 1}),
+    ("mmps", {"iterations": 2}),
+]
+INTEGRATORS: list[tuple[str, dict[str, Any]]] = [
+    ("em", {"grid": "karras", "steps": 12}),
+    ("pc", {"grid": "karras", "steps": 24, "corrector": "langevin", "snr": 0.2, "corrector_steps": 2}),
+    ("pc", {"grid": "score-sde", "steps": 25, "corrector": "langevin"}),
+    ("ancestral", {"grid": "ddpm", "steps": 10, "variance": "large"}),
+    ("ancestral", {"grid": "score-sde", "steps": 22}),
+]
+
+
+def _noise(case: Case, seed: int = 7) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((DRAWS, N, len(case.means[0])))
+
+
+def _found(case: Case, noise: np.ndarray, name: str, preset: str = "default", **hyper: Any) -> np.ndarray:
+    problem = case.problem.to("torch", dtype="float64")
+    return sampler(name, preset, **hyper)(problem, Given(0, [1], noise), n=N).x.numpy()
+
+
+def _agree(found: np.ndarray, expected: np.ndarray) -> None:
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8 * max(1.0, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize(("guidance", "own"), GUIDANCES)
+@pytest.mark.parametrize(("integrator", "hyper"), INTEGRATORS)
+def test_guided_samplers(integrator: str, hyper, guidance: str, own):
+    noise = _noise(MIXTURE)
+    updates = getattr(reference, integrator)(MIXTURE, guidance=guidance, **hyper, **own)
+    expected = reference.path(updates, noise[1], noise[3:])
+    _agree(_found(MIXTURE, noise, f"{integrator}-{guidance}", **hyper, **own), expected)
+
+
+@pytest.mark.parametrize("case", [MIXTURE, TALL, WIDE], ids=["mixture", "tall", "wide"])
+@pytest.mark.parametrize(
+    ("name", "preset", "hyper"),
+    [
+        ("dps", "paper", {"scale": 2.0, "weight": "normalised"}),
+        ("dps", "code", {"scale": 0.3, "weight": "normalised"}),
+        ("dps", "calibrated", {"scale": 1.0, "weight": "likelihood"}),
+        ("projection", "default", {}),
+        ("projection", "snr", {"corrector": "langevin"}),
+        ("projection", "snr", {"corrector": "langevin", "corrector_steps": 2, "lam": 0.7, "denoise": False}),
+        ("langevin-projection", "default", {}),
+        ("langevin-projection", "snr", {"corrector": "langevin", "lam": 0.8, "snr": 0.3}),
+    ],
+)
+def test_samplers_of_their_own(name: str, preset: str, hyper, case: Case):
+    """The reference is told what the preset means."""
+    noise = _noise(case)
+    steps = 10 if name == "dps" else 24
+    updates = getattr(reference, name.replace("-", "_"))(case, steps=steps, **hyper)
+    own = {k: v for k, v in hyper.items() if k not in ("weight", "scale")}
+    _agree(_found(case, noise, name, preset, steps=steps, **own), reference.path(updates, noise[1], noise[3:]))
+
+
+@pytest.mark.parametrize(("preset", "likelihood"), [("default", "gaussian"), ("normalised", "normalised")])
+def test_annealed_langevin(preset: str, likelihood: str):
+    noise = _noise(MIXTURE)
+    centres, covs = MIXTURE.means, MIXTURE.covs
+    top = np.linalg.norm(centres[0] - centres[1]) + 2 * max(np.trace(c) for c in covs) ** 0.5
+    bottom = 0.1 * MIXTURE.noise_std / np.linalg.norm(MIXTURE.matrix, 2)
+    own = {"steps_per_level": 4, "step_size": 0.06}
+    updates = reference.annealed_langevin(
+        MIXTURE, sigmas=np.geomspace(top, bottom, 9), likelihood=likelihood, data_weight=5.0, **own
+    )
+    found = _found(MIXTURE, noise, "annealed-langevin", preset, steps=36, **own)
+    _agree(found, reference.path(updates, top * noise[1], noise[3:]))
+
+
+@pytest.mark.parametrize("name", ["oracle-em", "oracle-pc", "oracle-ode", "oracle-ode[euler]"])
+def test_oracles(name: str):
+    """They split their first key once more: the start is key 3, the steps follow from 5."""
+    steps, noise = 21, _noise(MIXTURE)
+    updates = {
+        "oracle-em": lambda: reference.em(MIXTURE, steps=steps),
+        "oracle-pc": lambda: reference.pc(MIXTURE, steps=steps),
+        "oracle-ode": lambda: reference.probability_flow_heun(MIXTURE, ratios=karras_ratios(MIXTURE, steps)),
+        "oracle-ode[euler]": lambda: reference.probability_flow_euler(MIXTURE, steps=steps),
+    }[name]()
+    own = {"solver": "euler"} if "euler" in name else {}
+    found = _found(MIXTURE, noise, name.partition("[")[0], steps=steps, start="normal", **own)
+    _agree(found, reference.path(updates, noise[3], noise[5:]))

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import problems
+import scores
+from problems.arrays import make_key
+from scores.candidate import Candidate
+from scores.data_fit import chi2_per_m
+from scores.densities import log_density_regret
+
+
+def test_chi2_of_known_residuals(rng):
+    """x = A^+ (y + r): |r|^2 / (m std^2) for every sample, and the standard error of their mean."""
+    instance = problems.load("linear-gaussian-16", 5)
+    problem = instance.problem
+    m, std = len(problem.y), float(problem.noise.std)
+    residuals = rng.standard_normal((9, m)) * np.linspace(0.5, 2, 9)[:, None]
+    x = problem.operator.pseudo_inverse(problem.y + residuals)
+    value, stderr = chi2_per_m(Candidate(x, instance, scores.reference(instance, 9, [1]), 1.0))
+    each = np.sum(residuals**2, axis=1) / (m * std**2)
+    assert value == pytest.approx(np.mean(each), rel=1e-9)
+    assert stderr == pytest.approx(np.std(each, ddof=1) / 3, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["gmm25-8-2", "linear-gaussian-16"])
+def test_chi2_of_exact_samples_is_one_on_average_and_the_prior_is_far_above(name):
+    exact, prior = [], []
+    for index in range(150):
+        instance = problems.load(name, index)
+        reference = scores.reference(instance, 20, [1])
+        for values, law in ((exact, instance.posterior), (prior, instance.problem.prior)):
+            values.append(
+                chi2_per_m(Candidate(law.sample(make_key("numpy", [index]), 20), instance, reference, 1.0))[0]
+            )
+    assert abs(np.mean(exact) - 1) < 4 * np.std(exact) / math.sqrt(len(exact))
+    assert np.std(exact) / math.sqrt(len(exact)) < 0.1
+    assert np.mean(prior) > 3
+
+
+def test_regret_of_a_constant_and_its_standard_error(rng):
+    instance = problems.load("seed2d", 0)
+    reference = scores.reference(instance, 50, [1])
+    x = instance.posterior.sample(rng, 50)
+    offsets = 0.4 + rng.standard_normal(50)
+    log_q = instance.posterior.log_prob(x) + offsets
+    value, stderr = log_density_regret(Candidate(x, instance, reference, 1.0, log_q))
+    assert value == pytest.approx(np.mean(offsets), abs=1e-9)
+    assert stderr == pytest.approx(np.std(offsets, ddof=1) / math.sqrt(50), rel=1e-9)
+
+
+@pytest.mark.parametrize("spread", [0.6, 1.4])
+def test_regret_is_the_divergence_of_a_wrong_width(build, rng, spread):
+    """KL(N(m, c^2 C) || N(m, C)) = d (c^2 / 2 - 1/2 - log c), positive on both sides of 1."""
+    d, n = 5, 4000
+    root = np.tril(np.full((d, d), 0.4)) + np.eye(d)
+    mean = np.linspace(0, 3, d)
+    instance = build([1.0], mean[None], [root @ root.T])
+    wrong = build([1.0], mean[None], [spread**2 * root @ root.T]).posterior
+    x = wrong.sample(rng, n)
+    reference = scores.reference(instance, n, [1])
+    value, stderr = log_density_regret(Candidate(x, instance, reference, 1.0, wrong.log_prob(x)))
+    assert abs(value - d * (spread**2 / 2 - 0.5 - math.log(spread))) < 4 * stderr
+    assert stderr < 0.05
