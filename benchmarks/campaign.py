@@ -70,7 +70,8 @@ def start(plan: Plan, run: RunDirectory, executor: Executor, *, command: list[st
     tasks = [planned.task for planned in plan.tasks]
     reply = executor.call("hello", {p.task.framework for p in plan.tasks if not p.skip})
     if isinstance(reply, Failure):
-        raise UsageError(f"the worker process does not start: {reply.reason}\n{reply.traceback}")
+        last = reply.traceback.strip().rpartition("\n")[2]
+        raise UsageError(f"the worker process does not start: {reply.reason}{last and f'; its last words: {last}'}")
     missing, name = reply
     if missing:
         raise UsageError(missing)
@@ -85,6 +86,7 @@ def start(plan: Plan, run: RunDirectory, executor: Executor, *, command: list[st
         "threads": tasks[0].threads,
         "code": code_of(),
         "scores_code": scores_code(),
+        "foreign_truths": sorted(name for name, family in FAMILIES.items() if not family.model_truth),
     }
     run.write("run.json", json.dumps(content, indent=1).encode())
 
@@ -115,6 +117,7 @@ def _carry_out_problem(
 ) -> None:
     """The tasks of one problem, which has already taken `spent` seconds of its budget."""
     prepared: set[int] = set()
+    outdated = 0
     for planned in tasks:
         start = time.monotonic()
         task = planned.task
@@ -123,9 +126,15 @@ def _carry_out_problem(
             _prepare(task, plan.floor_draws, run, executor, tell)
             prepared.add(task.instance)
         tell.begin(f"{task.problem} {task.instance} {task.config}")
-        ran = _advance(planned, plan, spent > plan.sizes[task.problem].budget_seconds, run, executor)
+        outcome = _advance(planned, plan, spent > plan.sizes[task.problem].budget_seconds, run, executor)
+        outdated += outcome == "outdated"
         spent += time.monotonic() - start
-        tell.advance(planned.seconds, ran=ran)
+        tell.advance(planned.seconds, ran=outcome == "ran")
+    if outdated:
+        tell.say(
+            f"{tasks[0].task.problem}: {outdated} results of another code or configuration stay as they were, because "
+            "their tasks would be skipped now"
+        )
 
 
 def _prepare(task: Task, draws: int, run: RunDirectory, executor: Executor, tell: Reporter) -> None:
@@ -163,22 +172,20 @@ def rescore(run: RunDirectory, executor: Executor, tell: Reporter) -> list[str]:
     return [f"{what}: {count}" for count, what in told if count]
 
 
-def _advance(planned: Planned, plan: Plan, exhausted: bool, run: RunDirectory, executor: Executor) -> bool:
-    """One task: skipped, already there, scored again, or run; whether it ran."""
+def _advance(planned: Planned, plan: Plan, exhausted: bool, run: RunDirectory, executor: Executor) -> str:
+    """One task: 'ran', 'idle' (skipped, already there or scored again), or 'outdated' (see `_skip`)."""
     task = planned.task
     if planned.skip:
-        run.commit(Record(task, "skipped", planned.skip, versions=versions()))
-        return False
+        return _skip(task, planned.skip, run)
     state = _state(planned, run, plan.timeout_seconds)
     if state == "rescore" and _score_again(run.records[task.id], run, executor):
-        return False
+        return "idle"
     if state == "finished":
         run.settle(task)
-        return False
+        return "idle"
     if exhausted:
         limit = plan.sizes[task.problem].budget_seconds
-        run.commit(Record(task, "skipped", f"the time budget of {task.problem}, {limit:g} s, is used up"))
-        return False
+        return _skip(task, f"the time budget of {task.problem}, {limit:g} s, is used up", run)
     reply = executor.call("sample", task, timeout_seconds=plan.timeout_seconds)
     if isinstance(reply, Failure):
         record, arrays = Record(task, reply.status, reply.reason, reply.traceback), None
@@ -192,7 +199,16 @@ def _advance(planned: Planned, plan: Plan, exhausted: bool, run: RunDirectory, e
         scores_code=scores_code(),
     )
     run.commit(record, arrays if planned.keep else None)
-    return True
+    return "ran"
+
+
+def _skip(task: Task, reason: str, run: RunDirectory) -> str:
+    """Skips a task, unless its slot holds an older result: better than none, and never thrown away."""
+    held = run.records.get(task.id) or run.replaced_by(task)
+    if held is not None and held.metrics:
+        return "outdated"
+    run.commit(Record(task, "skipped", reason, versions=versions()))
+    return "idle"
 
 
 def _state(planned: Planned, run: RunDirectory, timeout_seconds: float) -> str:

@@ -13,14 +13,19 @@ from typing import Any
 import numpy as np
 
 from benchmarks import randomness, symptoms
+from benchmarks.executor import Executor
 from benchmarks.plugins import load_file, source_of
 from benchmarks.trial import OutOfTime, Trial, Verdict, Verdicts, fault, fine, host, instance, one_thread
 from benchmarks.watch import NEEDS, Record, std_in_tweedie, watched
 from benchmarks.work import Work, count_jaxpr, counted, work_of
+from benchmarks.worker import Failure
 from methods import METHODS, Method, Samples
 from problems import Problem, load
 from problems.arrays import framework_of
 from problems.names import UsageError
+
+LIMIT_SECONDS = 300.0
+"""Wall time of the check of one sampler in a process of its own; its runs stop themselves long before."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,25 @@ def check_file(path: Path) -> list[Finding]:
         names = load_file(path)
     except UsageError as error:
         return [Finding(False, "file", str(error))]
-    if len(names) == 1:
-        return check_method(METHODS[names[0]])
-    return [Finding(f.ok, f"{name}, {f.title}", f.message) for name in names for f in check_method(METHODS[name])]
+    return _by_name({name: check_method(METHODS[name]) for name in names})
+
+
+def check_apart(path: Path, executor: Executor, limit_seconds: float = LIMIT_SECONDS) -> list[Finding]:
+    """The findings of `check_file`, made in a worker process that may hang, crash or exit without taking us along."""
+    names = executor.call("plugin", path, timeout_seconds=limit_seconds)
+    if isinstance(names, Failure):
+        return [Finding(False, "file", names.reason)]
+    found: dict[str, list[Finding]] = {}
+    for name in names:
+        reply = executor.call("check", path, name, timeout_seconds=limit_seconds)
+        found[name] = [Finding(False, "runs", reply.reason)] if isinstance(reply, Failure) else reply
+    return _by_name(found)
+
+
+def _by_name(found: dict[str, list[Finding]]) -> list[Finding]:
+    """One list; where there are several samplers, each title begins with a name."""
+    named = len(found) > 1
+    return [Finding(f.ok, f"{name}, {f.title}" if named else f.title, f.message) for name in found for f in found[name]]
 
 
 def check_method(entry: Method) -> list[Finding]:
@@ -117,7 +138,7 @@ def _uses(trial: Trial) -> Verdicts:
         work = _work_in_torch(trial) if trial.framework == "torch" else _work_in_jax(trial)
     except OutOfTime:
         raise
-    except Exception as error:  # perhaps it looks at the type of its prior
+    except (Exception, SystemExit) as error:  # perhaps it looks at the type of its prior
         yield fine(f"cannot be watched, so its needs and its work are not checked: {type(error).__name__}: {error}")
         return
     if not trial.method.oracle:
@@ -204,12 +225,12 @@ def _findings(trial: Trial, title: str, check: Callable[[Trial], Verdicts]) -> l
                 found.append(Finding(ok, title, message))
     except OutOfTime as late:
         found.append(Finding(True, title, f"not checked: {late}"))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         found.append(Finding(False, title, _sentence(error, source_of(trial.method.name))))
     return found
 
 
-def _sentence(error: Exception, source: Path | None) -> str:
+def _sentence(error: BaseException, source: Path | None) -> str:
     """One sentence for an exception, with the line of the plugin."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if source and Path(f.filename).resolve() == source]
     where = f" in line {frames[-1].lineno}" if frames else ""

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from benchmarks.estimate import estimate_seconds
-from benchmarks.plugins import plugin_methods, source_of
+from benchmarks.plugins import code_files, plugin_methods
 from benchmarks.provenance import code_of, thread_count
 from benchmarks.selection import Override, Row, is_glob, label, overrides_of, select, select_rows
 from benchmarks.suites import Limit, Sizes, Suite
@@ -151,7 +151,7 @@ def _cell(row: Row, family: Family, request: Request, suite: Suite, sizes: Sizes
         seed=suite.seed if request.seed is None else request.seed,
         device=request.device,
         threads=thread_count(),
-        code=code_of(source_of(row.method)),
+        code=code_of(*code_files(row.method)),
         oracle=method.oracle,
     )
     return Planned(task, skip, 0.0)

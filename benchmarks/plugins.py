@@ -12,7 +12,7 @@ from methods import METHODS
 from problems.names import UsageError
 
 GROUP = "posterior_bench.methods"
-_SOURCES: dict[str, Path] = {}  # method -> the file that registered it
+_SOURCES: dict[str, tuple[Path, ...]] = {}  # method -> the file that registered it, and the modules beside it
 _NAMED: list[str] = []  # the methods of files named on the command line
 
 
@@ -23,7 +23,13 @@ def plugin_methods() -> list[str]:
 
 def source_of(method: str) -> Path | None:
     """The file of a plugin's method; None for ours."""
-    return _SOURCES.get(method)
+    files = _SOURCES.get(method)
+    return files[0] if files else None
+
+
+def code_files(method: str) -> tuple[Path, ...]:
+    """The files that the samples of a plugin's method depend on: its own, and what it imports from the same folder."""
+    return _SOURCES.get(method, ())
 
 
 def load_file(path: Path) -> list[str]:
@@ -38,44 +44,50 @@ def load_file(path: Path) -> list[str]:
     if not path.is_file() or spec is None or spec.loader is None:
         raise UsageError(f"the plugin {path} is not a Python file that exists")
     module = importlib.util.module_from_spec(spec)
-    before = set(METHODS)
+    before, loaded = set(METHODS), set(sys.modules)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
-        raise UsageError(f"the plugin {path} has a syntax error in line {error.lineno}: {error.msg}") from error
+        line = f" in line {error.lineno}" if error.lineno else ""
+        raise UsageError(f"the plugin {path} has a syntax error{line}: {error.msg}") from error
     except UsageError as error:
         raise UsageError(f"the plugin {path}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         line = _line(error, path)
         raise UsageError(f"the plugin {path} fails on import{line}: {type(error).__name__}: {error}") from error
-    return _take_stock(before, path, f"the plugin {path}", _NAMED)
+    return _take_stock(before, loaded, path, f"the plugin {path}", _NAMED)
 
 
 def load_entry_points() -> list[str]:
     """Loads the installed plugins; returns one sentence for each that fails, because it must not stop the others."""
     complaints = []
     for point in metadata.entry_points(group=GROUP):
-        before = set(METHODS)
+        before, loaded = set(METHODS), set(sys.modules)
         try:
             point.load()
             module = sys.modules[point.module]
-            _take_stock(before, Path(module.__file__ or ""), f"the plugin {point.name}", [])
-        except Exception as error:
+            _take_stock(before, loaded, Path(module.__file__ or ""), f"the plugin {point.name}", [])
+        except (Exception, SystemExit) as error:
             complaints.append(f"the installed plugin {point.name!r} ({point.value}) is left out: {error}")
     return complaints
 
 
-def _take_stock(before: set[str], path: Path, what: str, names: list[str]) -> list[str]:
+def _take_stock(before: set[str], loaded: set[str], path: Path, what: str, names: list[str]) -> list[str]:
+    """Enters the methods that are new since `before`, with the modules beside `path` that are new since `loaded`."""
     new = [name for name in METHODS if name not in before]
     if not new:
         raise UsageError(f"{what} registers no method; decorate a sampler with @method(name) from methods")
-    _SOURCES.update(dict.fromkeys(new, path.resolve()))
+    path = path.resolve()
+    modules = [sys.modules[name] for name in set(sys.modules) - loaded]
+    files = {Path(file).resolve() for module in modules if (file := getattr(module, "__file__", None))}
+    beside = sorted(file for file in files - {path} if file.is_relative_to(path.parent))
+    _SOURCES.update(dict.fromkeys(new, (path, *beside)))
     names.extend(new)
     return new
 
 
-def _line(error: Exception, path: Path) -> str:
+def _line(error: BaseException, path: Path) -> str:
     """' in line 7', the last line of the plugin in the traceback."""
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path]
     return f" in line {lines[-1]}" if lines else ""

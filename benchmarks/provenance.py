@@ -27,9 +27,9 @@ def source_digest(paths: Iterable[Path]) -> str:
 
 
 @cache
-def code_of(plugin: Path | None = None) -> str:
-    """Digest of all that samples depend on: problems/, methods/ and, for a plugin's method, its file."""
-    return source_digest([ROOT / "problems", ROOT / "methods", *([plugin] if plugin else [])])
+def code_of(*plugin: Path) -> str:
+    """Digest of all that samples depend on: problems/, methods/ and, for a plugin's method, its files."""
+    return source_digest([ROOT / "problems", ROOT / "methods", *plugin])
 
 
 @cache

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 from zipfile import BadZipFile
@@ -57,7 +58,8 @@ class RunDirectory:
                 os.fsync(file.fileno())
             draft.replace(target)
         except OSError as error:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
             raise _refused(target, error) from None
 
     def commit(self, record: Record, arrays: dict[str, np.ndarray] | None = None) -> None:
@@ -118,7 +120,10 @@ class RunDirectory:
         record = self.records.pop(task_id)
         self._by_slot[record.task.slot].discard(task_id)
         for name in (f"tasks/{task_id}.json", f"samples/{task_id}.npz"):
-            (self.path / name).unlink(missing_ok=True)
+            try:
+                (self.path / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise _refused(self.path / name, error) from None
 
     def _claim(self) -> None:
         """Takes the lock: two runs must not write to one directory."""
@@ -130,7 +135,7 @@ class RunDirectory:
 
     def _read_tasks(self) -> None:
         for path in sorted((self.path / "tasks").iterdir()):
-            if path.name.startswith("."):
+            if re.fullmatch(r"\.[0-9a-f]{16}\.json\.tmp", path.name):
                 path.unlink()  # a draft that a killed run left behind
                 continue
             try:

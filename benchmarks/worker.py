@@ -25,6 +25,8 @@ from benchmarks.pictures import picture
 from benchmarks.plugins import load_entry_points, load_file
 from benchmarks.records import Record
 from benchmarks.tasks import Task
+from methods import METHODS
+from problems.names import UsageError
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ def failure(error: BaseException) -> Failure:
     """What an exception means for a task: no memory, or a fault; the reason is its first line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    if isinstance(error, UsageError):  # already a sentence for the user
+        reason = str(error)
     words = str(error).lower()
     starved = isinstance(error, MemoryError) or "resource_exhausted" in words or "out of memory" in words
     starved = starved or "can't allocate memory" in words
@@ -84,6 +88,13 @@ def _jobs(device: str) -> dict[str, Callable[..., Any]]:
     def sample(task: Task) -> tuple[Record, dict[str, np.ndarray]]:
         return run_task(task, programs)
 
+    def check(path: Path, name: str) -> list[Any]:
+        from benchmarks.conformance import check_method
+
+        if name not in METHODS:
+            load_file(path)
+        return check_method(METHODS[name])
+
     return {
         "hello": hello,
         "compile": programs.compile,
@@ -91,6 +102,8 @@ def _jobs(device: str) -> dict[str, Callable[..., Any]]:
         "evaluate": evaluate,
         "floor": floor,
         "picture": picture,
+        "plugin": load_file,
+        "check": check,
     }
 
 

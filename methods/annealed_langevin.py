@@ -8,6 +8,7 @@ from methods.registry import Count, NonNegative, Positive, Samples, method
 from methods.reverse_sde import squared_norm
 from problems.arrays import Array, Key, linspace, namespace, normal, scan, split
 from problems.contract import Problem
+from problems.names import UsageError
 
 
 class Level(NamedTuple):
@@ -39,20 +40,27 @@ def annealed_langevin(
     """Langevin at decreasing noise levels, the measurement's variance annealed with them.
 
     x <- x + eta [score(x, sigma) + A^T (y - A x) / (noise_std^2 + gamma_t^2)] + sqrt(2 eta) z, eta = step_size sigma^2,
-    gamma_t = gamma ||A|| sigma, which keeps eta times the curvature below 2 step_size. steps = levels times
-    steps_per_level; the levels are geometric from sigma_max (default: the diameter of the prior, as in Song and Ermon
-    2020, arXiv 2006.09011, technique 1) to sigma_min (default: a tenth of noise_std / ||A||). x starts at
-    sigma_max z, the law of the first level up to the prior's own spread, and the raw last state is returned.
-    likelihood 'normalised' is the released code: neither variance enters, the data gradient is rescaled to
-    data_weight times the norm of the score (per sample; over the batch in the code). It has no stationary law tied to
-    noise_std.
+    gamma_t = gamma ||A|| sigma, which keeps eta times the curvature below step_size (1 + 1 / gamma^2). steps = levels
+    times steps_per_level; the levels are geometric from sigma_max (default: the diameter of the prior, as in Song and
+    Ermon 2020, arXiv 2006.09011, technique 1) to sigma_min (default: a tenth of noise_std / ||A|| or of the least
+    standard deviation of an entry of x, whichever is smaller, because the raw last state keeps this noise). x starts
+    at sigma_max z, the law of the first level up to the prior's own spread, and the raw last state is returned.
+    likelihood 'normalised' is the update of the released code: neither variance enters, the data gradient is rescaled
+    to data_weight times the norm of the score (per sample; over the batch in the code). It has no stationary law tied
+    to noise_std.
     """
+    if sigma_max is not None and sigma_min is not None and sigma_max < sigma_min:
+        raise UsageError(
+            f"annealed-langevin: the levels fall, so sigma_max is at least sigma_min, got {sigma_max:g} < {sigma_min:g}"
+        )
     first, second = split(key, 2)
     y, operator, noise_std = problem.y[None, :], problem.operator, problem.noise.std
     xp = namespace(noise_std)
     top = problem.prior.diameter if sigma_max is None else sigma_max * xp.ones_like(noise_std)
-    bottom = 0.1 * noise_std / operator.norm if sigma_min is None else sigma_min * xp.ones_like(noise_std)
-    levels = max(steps // steps_per_level, 1)
+    finest = xp.minimum(noise_std / operator.norm, xp.min(problem.prior.std))
+    bottom = 0.1 * finest if sigma_min is None else sigma_min * xp.ones_like(noise_std)
+    steps_per_level = min(steps_per_level, steps)
+    levels = steps // steps_per_level
     ramp = linspace(0.0, 1.0, levels, noise_std)
     sigma = xp.repeat(xp.exp(xp.log(top) + ramp * (xp.log(bottom) - xp.log(top))), steps_per_level)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from methods.registry import Count, Fraction, NonNegative, Positive, Samples, method
+from methods.registry import Count, Fraction, Inside, NonNegative, Positive, Samples, method
 from problems.arrays import Key
 from problems.contract import Problem
 
@@ -87,7 +87,7 @@ def dpi_ode(
     prior: Literal["ode", "analytic"] = "ode",
     rtol: Positive = 1e-4,
     atol: Positive = 1e-6,
-    t0: Positive = 1e-12,
+    t0: Inside = 1e-12,
     probes: Count | None = None,
     flow_steps: Count = 4,
     width: Count = 64,
@@ -127,7 +127,7 @@ def dpi_elbo(
     key: Key,
     *,
     n: int,
-    eps: Positive = 1e-3,
+    eps: Inside = 1e-3,
     draws: Count = 1,
     flow_steps: Count = 4,
     width: Count = 64,
@@ -143,7 +143,7 @@ def dpi_elbo(
 
     `draws` times per image and step, the integral stops at eps; importance-sampled, evenly spread times and a control
     variate (see `methods/elbo.py`). With an exact score the bound is tight, so the optimum is that of dpi-ode, with
-    the same hyper-parameters and presets.
+    the same hyper-parameters; preset 'paper' has the settings of dpi-ode[paper], for a comparison of the two priors.
     """
     from methods.elbo import ElboDensity
 

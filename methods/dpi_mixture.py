@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from methods.registry import Count, Fraction, NonNegative, Positive, Samples, method
@@ -76,7 +77,7 @@ def dpi_mixture(
             start_std=start_std,
         )
         fits.append(fit(objective, start, problem, train_key, recipe, f"dpi-mixture {attempt + 1}/{restarts}"))
-    best = min(fits, key=lambda one: one.loss)
+    best = min(fits, key=lambda one: one.loss if math.isfinite(one.loss) else math.inf)
     x = best.model.sample(sample_key, n, problem.dim)
     return Samples(
         x.reshape(n, *problem.shape),

@@ -57,7 +57,8 @@ class MixtureObjective:
     """sum_k w_k E_{q_k}[log q(x) - log p(y | x) - log p(x)], stratified: batch / K draws of every component.
 
     Every component descends its own term whatever its weight, so that one with a small weight goes on learning, and
-    the weights follow the exact gradient of the whole: no mass has to cross a gap.
+    the weights follow the gradient of the whole, rescaled and clipped, which vanishes at the same weights: no mass has
+    to cross a gap.
 
     Attributes:
         density: (problem, x, key, sigma_bar) -> log density of x_0 + sigma_bar z under the prior.

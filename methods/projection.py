@@ -59,13 +59,13 @@ def projection(
     """Projection before every corrector and every predictor step; the measurement is taken as noise-free.
 
     x <- x + lam A^+A (alpha A^+y + sigma z - x) with fresh z, then the unconditional update. At the end Tweedie's step
-    and a merge with coefficient 1. predictor 'ancestral' runs on the DDPM levels with the small variance; with no
-    corrector and no final denoising it is the replacement method. snr and lam are tuned per task in the paper
-    (lam .355 to 1, snr .16 to .6).
+    and a merge with coefficient 1. predictor 'ancestral' runs on the DDPM levels with the small variance and ends in
+    the denoised state, so that Tweedie's step is left out; without a corrector it is the replacement method. snr and
+    lam are tuned per task in the paper (lam .355 to 1, snr 0 to .6), where the corrector is 'langevin'.
     """
     first, second = split(key, 2)
     if predictor == "ancestral":
-        tables = ddpm_steps(problem, steps)
+        denoise, tables = False, ddpm_steps(problem, steps)
     else:
         tables = score_sde_steps(problem, steps, last_noise=denoise)
     rule = Corrector(corrector, snr, 1)

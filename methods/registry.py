@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import math
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from annotated_types import Ge, Gt, Interval
+from annotated_types import Ge, Interval
 
 from problems.arrays import Array
 from problems.contract import data
 from problems.names import UsageError, lookup, unknown
 
 Count = typing.Annotated[int, Ge(1)]
-Positive = typing.Annotated[float, Gt(0)]
-NonNegative = typing.Annotated[float, Ge(0)]
+Positive = typing.Annotated[float, Interval(gt=0, lt=math.inf)]
+NonNegative = typing.Annotated[float, Interval(ge=0, lt=math.inf)]
+Inside = typing.Annotated[float, Interval(gt=0, lt=1)]
 Fraction = typing.Annotated[float, Interval(ge=0, le=1)]
 
 FRAMEWORKS = {"array": ("jax", "torch"), "jax": ("jax",), "torch": ("torch",)}
@@ -84,13 +86,22 @@ class Method:
     def _checked(self, name: str, value: Any) -> Any:
         if value is None and self.hyper[name] is None:
             return None
+        if isinstance(value, bool) and type(self.hyper[name]) in (int, float):  # pydantic takes true for 1
+            raise UsageError(f"{self.name}: {name} is out of range: Input should be a number, got {value!r}")
         from pydantic import TypeAdapter, ValidationError
 
         try:
-            return TypeAdapter(self.types.get(name, Any)).validate_python(value)
+            return TypeAdapter(self.types.get(name, _kind_of(self.hyper[name]))).validate_python(value)
         except ValidationError as error:
             what = error.errors()[0]["msg"]
             raise UsageError(f"{self.name}: {name} is out of range: {what}, got {value!r}") from None
+
+
+def _kind_of(default: Any) -> Any:
+    """What a hyper-parameter without an annotation may be: like its default, and any number where that is one."""
+    if default is None:
+        return Any
+    return int | float if type(default) in (int, float) else type(default)
 
 
 METHODS: dict[str, Method] = {}

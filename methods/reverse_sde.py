@@ -34,6 +34,8 @@ PREDICTORS: dict[str, Predictor] = {
 }
 
 
+MAX_BETA = 0.999
+"""No step removes all of the signal (Nichol and Dhariwal 2021, arXiv 2102.09672, section 3.2)."""
 SIGMA_MIN = 2e-3
 """The last noise level of the Karras grid in the units of x (Karras et al. 2022, arXiv 2206.00364, table 1)."""
 
@@ -52,7 +54,7 @@ def continuous_steps(problem: Problem, steps: int, grid: Literal["karras", "scor
 
     'karras' places t_k at the Karras levels and ends at t = 0. 'score-sde' is the published linspace(1, 1e-3, steps)
     with the step 1 / steps: its spacing is not its step and the last step goes past t = 0, which at 250 steps
-    misses a standard deviation of .02 by 19 %, against 2 % for 'karras'.
+    shrinks a standard deviation of .02 to .002, where 'karras' gives .0204.
     """
     schedule = problem.schedule
     if grid == "score-sde":
@@ -68,13 +70,15 @@ def continuous_steps(problem: Problem, steps: int, grid: Literal["karras", "scor
 def score_sde_steps(problem: Problem, steps: int, *, last_noise: bool = False) -> Steps:
     """t = linspace(1, 1e-3, steps), beta_i = linspace(beta_min, beta_max, steps)[floor(t (steps - 1))] / steps.
 
-    last_noise keeps the noise of the last step, for samplers that denoise afterwards.
+    beta_i is cut at MAX_BETA, which it reaches only in beta_max steps or fewer. last_noise keeps the noise of the last
+    step, for samplers that denoise afterwards.
     """
     t = linspace(1.0, 1e-3, steps, problem.schedule.beta_min)
     xp = namespace(t)
     index = xp.floor(t * (steps - 1))
     schedule = problem.schedule
     beta = (schedule.beta_min + (schedule.beta_max - schedule.beta_min) * index / max(steps - 1, 1)) / steps
+    beta = xp.minimum(beta, MAX_BETA * xp.ones_like(beta))
     noise_std = beta**0.5
     return Steps(schedule.alpha(t), schedule.sigma(t), beta, noise_std if last_noise else _silent_last(noise_std))
 
@@ -102,9 +106,10 @@ def ddpm_steps(problem: Problem, steps: int, variance: Literal["small", "large"]
 class Corrector(NamedTuple):
     """Langevin steps at a fixed level, before each predictor step.
 
-    rule 'ald': step 2 a (snr sigma)^2, a = 1 - beta. rule 'langevin': 2 a (snr ||z|| / ||score||)^2, norms per sample
-    (the published code averages them over the batch, which couples the samples). A step that depends on the state
-    does not leave p_t invariant, however small it is, and in few dimensions the ratio of norms has heavy tails.
+    rule 'ald': step 2 a (snr sigma)^2, a = 1 - beta, or 0 where beta > 1. rule 'langevin': 2 a (snr ||z|| /
+    ||score||)^2, norms per sample (the published code averages them over the batch, which couples the samples). A step
+    that depends on the state does not leave p_t invariant, however small it is, and in few dimensions the ratio of
+    norms has heavy tails.
     """
 
     rule: Literal["langevin", "ald"]
@@ -114,10 +119,14 @@ class Corrector(NamedTuple):
 
 def correct(x: Array, score: Array, z: Array, row: Steps, corrector: Corrector) -> Array:
     """One Langevin step x + e score + sqrt(2 e) z."""
+    xp = namespace(x)
+    a = xp.where(row.beta < 1.0, 1.0 - row.beta, xp.zeros_like(row.beta))
     if corrector.rule == "ald":
-        step = 2.0 * (1.0 - row.beta) * (corrector.snr * row.sigma) ** 2
+        step = 2.0 * a * (corrector.snr * row.sigma) ** 2
     else:
-        step = 2.0 * (1.0 - row.beta) * corrector.snr**2 * squared_norm(z) / squared_norm(score)
+        squared = squared_norm(score)
+        squared = xp.where(squared > 0, squared, xp.ones_like(squared))
+        step = 2.0 * a * corrector.snr**2 * squared_norm(z) / squared
     return x + step * score + (2.0 * step) ** 0.5 * z
 
 

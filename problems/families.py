@@ -28,7 +28,7 @@ class Family:
         summary: one line. stresses: what a sampler must get right here, one paragraph.
         provides: what a method may require: 'linear', 'svd', 'gaussian_noise', 'differentiable',
             'prior_log_prob', 'prior_sample'.
-        model_truth: whether x_true is drawn from the prior (otherwise calibration is shown without a verdict).
+        model_truth: whether x_true is drawn from the prior (otherwise reports give calibration no target).
     """
 
     name: str

@@ -26,16 +26,17 @@ CAPTION = (
     "error; bars: ± 1 standard error over instances.\nBands: the exact sampler on the same instances, ± 2 standard "
     "errors. Arrows: beyond the axis. Italic: reference rows, † given the exact posterior's score."
 )
+FOREIGN = " The truths are not drawn from the prior, so there is no target but the exact sampler."
 
 
-def draw(rows: pd.DataFrame) -> Figure:
-    """One line per method of a problem, three panels."""
+def draw(rows: pd.DataFrame, *, foreign_truths: bool) -> Figure:
+    """One line per method of a problem, three panels; no target where the truths are not drawn from the prior."""
     methods = method_rows(rows)
     names = [shown_label(row) for row in methods]
     left, top = layout.text_width(names, SMALL) + 2 * layout.EDGE, 0.32
     gap = 0.12
     size = (layout.PAGE - left - 2 * layout.EDGE) / len(PANELS) - gap, 0.145 * len(methods) + 0.05
-    text, entries = layout.caption(CAPTION, layout.PAGE), _entries()
+    text, entries = layout.caption(CAPTION + FOREIGN * foreign_truths, layout.PAGE), _entries(foreign_truths)
     foot = layout.legend_height(entries, layout.PAGE) + layout.caption_height(text) + 3 * layout.EDGE
     figure = layout.new_figure(layout.PAGE, top + size[1] + 0.2 + foot)
     for place, (metric, title) in enumerate(PANELS):
@@ -50,7 +51,8 @@ def draw(rows: pd.DataFrame) -> Figure:
         for suffix, fill, shift in present:
             _band(panel, methods, metric + suffix)
             _dots(panel, methods, metric + suffix, fill, shift if len(present) > 1 else 0.0)
-        panel.axvline(0.0 if metric in NOMINAL else 1.0, color=INK, linewidth=0.6, zorder=1)
+        if not foreign_truths:
+            panel.axvline(0.0 if metric in NOMINAL else 1.0, color=INK, linewidth=0.6, zorder=1)
         panel.hlines(
             range(len(methods)), 0, 1, "#eeeeee", linewidth=0.5, zorder=0, transform=panel.get_yaxis_transform()
         )
@@ -116,9 +118,9 @@ def _log_axis(panel: Axes) -> None:
     panel.xaxis.set_minor_locator(NullLocator())
 
 
-def _entries() -> list[Line2D]:
-    return [
+def _entries(foreign_truths: bool) -> list[Line2D]:
+    entries = [
         Line2D([], [], label="range(Aᵀ); z-std: all of x", **Look(INK, "o", "full").options(2.8)),
         Line2D([], [], label="null(A)", **Look(INK, "s", "none").options(2.8)),
-        Line2D([], [], label="target", color=INK, linewidth=0.6),
     ]
+    return entries if foreign_truths else [*entries, Line2D([], [], label="target", color=INK, linewidth=0.6)]

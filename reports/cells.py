@@ -15,6 +15,9 @@ CELL = ["problem", "method", "config", "framework"]
 HEADLINE = "sw1"
 FLOORED = ("sw1", "w1", "mode_tv")
 PSNRS = ("psnr_mean_db", "psnr_sample_db")
+DECIBEL = 10 / np.log(10)
+RATIOS = {"psnr_gain_db": ("psnr_sample_db", "psnr_mean_db"), "mmse_gap_db": ("psnr_mean_db", "mmse_gap_db")}
+"""Differences of decibels, by the columns whose mean squared errors they are the ratio of."""
 COMBINATIONS = 10_000
 """Combinations of one floor draw per instance: all of them up to this number, beyond it as many random ones."""
 
@@ -23,20 +26,20 @@ def cells(run: Run) -> pd.DataFrame:
     """One row per cell.
 
     Columns of a metric `m`: `m`, the mean over instances (each the mean of its repeats) of the tasks that are ok (for
-    z-std the root of the mean square, for PSNR the decibels of the mean squared error), and `m_stderr`, its standard
+    z-std the root of the mean square, for decibels those of the mean squared errors), and `m_stderr`, its standard
     error over instances (nan with one instance); for the metrics of FLOORED also
     `m_floor95`, the 95 % quantile of such means of fresh exact samples.
-    `sw1_over_floor95` counts a failed task at the prior's value on the same instance, so that no method gains by
-    failing; `sw1_over_floor95_valid` leaves failed tasks out. Skipped tasks enter neither. Work and seconds are means
-    over the ok tasks, `seconds_compile` and `peak_mib` their maximum.
+    `sw1_over_floor95` counts a failed task at the prior's value on the same instance; `sw1_over_floor95_valid` leaves
+    failed tasks out. Skipped tasks enter neither. Work and seconds are means over the ok tasks, `seconds_compile` and
+    `peak_mib` their maximum.
     """
     tasks = _tasks(run.results)
     metrics = [name for name in run.results["metric"].unique() if name]
     valid = tasks[tasks["outcome"] == "ok"]
     by_instance = _strict_mean(_averaged_as(valid, metrics), [*CELL, "instance"], metrics).reset_index()
     table = _counts(tasks)
-    table = table.join(_read_as(_strict_mean(by_instance, CELL, metrics), _stderr(by_instance, metrics)))
-    table = table.join(valid.groupby(CELL)[["nfe", "vjp", "seconds_train", "seconds_sample", "per_1000"]].mean())
+    table = table.join(_read_as(by_instance, metrics))
+    table = table.join(_strict_mean(valid, CELL, ["nfe", "vjp", "seconds_train", "seconds_sample", "per_1000"]))
     table = table.join(valid.groupby(CELL)[["seconds_compile", "peak_bytes"]].max())
     table = table.rename(columns={"per_1000": "seconds_per_1000"})
     table["peak_mib"] = table.pop("peak_bytes") / 2**20
@@ -70,28 +73,38 @@ def _tasks(results: pd.DataFrame) -> pd.DataFrame:
 def _averaged_as(tasks: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
     """The metrics in the scale in which they are averaged: z^2 for z-std, the mean squared error for a PSNR.
 
-    Only there has an exact sampler the stated expectation: the mean over instances of a root, or of decibels, is
-    neither 1 nor 3 dB apart.
+    In place of the gap to the MMSE stands the error of the exact mean. Only there has an exact sampler the stated
+    expectation: the mean over instances of a root, or of decibels, is neither 1 nor 3 dB apart, and a sampler that
+    bets on one of several modes beats the exact mean in the mean of decibels.
     """
     scaled = tasks.copy()
     if "z_std" in metrics:
         scaled["z_std"] = tasks["z_std"] ** 2
     for name in set(PSNRS) & set(metrics):
         scaled[name] = 10 ** (-tasks[name] / 10)
+    if {"psnr_mean_db", "mmse_gap_db"} <= set(metrics):
+        scaled["mmse_gap_db"] = 10 ** (-(tasks["psnr_mean_db"] + tasks["mmse_gap_db"]) / 10)
     return scaled
 
 
-def _read_as(mean: pd.DataFrame, error: pd.DataFrame) -> pd.DataFrame:
-    """Means and standard errors back in the units that are shown; the PSNR gain is that of the means shown."""
+def _read_as(by_instance: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
+    """Means over instances and their standard errors, back in the units that are shown (by the delta method)."""
+    mean, error = _strict_mean(by_instance, CELL, metrics), _stderr(by_instance, metrics)
+    ratios = {name: pair for name, pair in RATIOS.items() if {name, *pair} <= set(metrics)}
+    relative = by_instance[[*CELL, *metrics]].copy()
+    relative[metrics] /= by_instance.groupby(CELL)[metrics].transform("mean")
+    for name, (above, below) in ratios.items():
+        mean[name] = mean[above] / mean[below]
+        error[name] = DECIBEL * _stderr(relative.assign(ratio=relative[above] - relative[below]), ["ratio"])["ratio"]
     if "z_std" in mean:
         mean["z_std"] = mean["z_std"] ** 0.5
         error["z_std"] = error["z_std"] / (2 * mean["z_std"])
     for name in set(PSNRS) & set(mean.columns):
-        error[name] = 10 / np.log(10) * error[name] / mean[name]
+        error[name] = DECIBEL * error[name] / mean[name]
+        mean[name] = 1 / mean[name]
+    for name in {*PSNRS, *ratios} & set(mean.columns):
         with np.errstate(divide="ignore"):  # no error at all is inf dB
-            mean[name] = -10 * np.log10(mean[name])
-    if set(PSNRS) <= set(mean.columns) and "psnr_gain_db" in mean:
-        mean["psnr_gain_db"] = mean["psnr_mean_db"] - mean["psnr_sample_db"]
+            mean[name] = 10 * np.log10(mean[name])
     return mean.join(error.add_suffix("_stderr"))
 
 
@@ -143,7 +156,7 @@ def _counts(tasks: pd.DataFrame) -> pd.DataFrame:
                 "tasks_total": len(group),
                 "failures": ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in outcomes.most_common()),
                 "reason": reasons.most_common(1)[0][0] if reasons else "",
-                "instances": len({task.instance for task in group}),
+                "instances": len({task.instance for task in group if task.outcome != "skipped"}),
                 "repeats": len({task.repeat for task in group}),
                 "n": group[0].n,
                 "device": group[0].device,
@@ -154,7 +167,7 @@ def _counts(tasks: pd.DataFrame) -> pd.DataFrame:
 
 
 class Floors:
-    """The floor of a cell: the 95 % quantile of the mean over its instances of one floor draw per instance."""
+    """The floor of a cell: the 95 % quantile of the mean over its instances and repeats of floor draws."""
 
     def __init__(self, table: pd.DataFrame):
         groups = table.groupby(["problem", "metric", "instance", "n"])["value"]
@@ -164,26 +177,30 @@ class Floors:
     def of_cells(self, tasks: pd.DataFrame, metric: str) -> pd.Series:
         """The floor of each cell of `tasks`, over the instances (and their n) of its rows; nan where unknown."""
         floor = {
-            key: self._floor(str(key[0]), metric, tuple(sorted(set(zip(group["instance"], group["n"], strict=True)))))
+            key: self._floor(str(key[0]), metric, tuple(sorted(group.groupby(["instance", "n"]).size().items())))
             for key, group in tasks.groupby(CELL)
         }
         index = pd.MultiIndex.from_tuples(list(floor), names=CELL) if floor else pd.MultiIndex.from_arrays([[]] * 4)
         return pd.Series(list(floor.values()), index=index, dtype=float)
 
-    def _floor(self, problem: str, metric: str, instances: tuple[tuple[int, int], ...]) -> float:
+    def _floor(self, problem: str, metric: str, instances: tuple[Any, ...]) -> float:
+        """The floor over ((instance, n), repeats) entries."""
         key = (problem, metric, instances)
         if key not in self._known:
-            draws = [self._draws.get((problem, metric, instance, n)) for instance, n in instances]
+            draws = [self._draws.get((problem, metric, *which)) for which, _ in instances]
             known = [values for values in draws if values is not None]
-            self._known[key] = quantile95_of_means(known) if len(known) == len(draws) else float("nan")
+            repeats = [count for _, count in instances]
+            self._known[key] = quantile95_of_means(known, repeats) if len(known) == len(draws) else float("nan")
         return self._known[key]
 
 
-def quantile95_of_means(draws: list[np.ndarray]) -> float:
-    """The 95 % quantile of the mean of one draw of each array, over COMBINATIONS combinations."""
-    if np.prod([float(len(values)) for values in draws]) <= COMBINATIONS:
+def quantile95_of_means(draws: list[np.ndarray], repeats: list[int]) -> float:
+    """The 95 % quantile of the mean over arrays of the mean of `repeats` draws of each, over COMBINATIONS of them."""
+    if set(repeats) == {1} and np.prod([float(len(values)) for values in draws]) <= COMBINATIONS:
         means = functools.reduce(np.add.outer, draws) / len(draws)
     else:
         generator = np.random.default_rng(95)
-        means = np.mean([generator.choice(values, COMBINATIONS) for values in draws], axis=0)
+        sizes = [(COMBINATIONS, count) for count in repeats]
+        drawn = [generator.choice(values, size).mean(axis=1) for values, size in zip(draws, sizes, strict=True)]
+        means = np.mean(drawn, axis=0)
     return float(np.quantile(means, 0.95))

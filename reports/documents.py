@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -18,8 +19,8 @@ LEGEND = (
     "samples of the same number score (the floor); at or below 1 a cell is at floor (bold), cannot be told from exact "
     "sampling, and shares rank 1.",
     "Reference rows (italic) have no rank: `exact`, the `prior` (ignores the data) and rows marked † (oracle: given "
-    "the exact posterior's score). A failed task counts as the prior's value in SW1 / floor95, so that none gains by "
-    "failing; other columns average the tasks that are ok.",
+    "the exact posterior's score); nor have rows on fewer instances than others of their problem. A failed task counts "
+    "as the prior's value in SW1 / floor95; other columns average the tasks that are ok.",
     "Values are means over instances ± standard error over instances (none with one instance); coverage errors are "
     "signed, coverage minus nominal, in range(Aᵀ) and null(A); — means not defined there. Ranks order the means: "
     "neighbours within their standard errors are not told apart.",
@@ -68,7 +69,7 @@ def write_tables(board: pd.DataFrame, run: Run) -> list[Path]:
     return paths
 
 
-def markdown(board: pd.DataFrame, info: dict[str, object]) -> str:
+def markdown(board: pd.DataFrame, info: dict[str, Any]) -> str:
     """The legend, the summary and a table for each problem."""
     lines = [f"# Leaderboard: suite {info.get('suite', '?')}", ""]
     lines += [f"{i}. {line}" for i, line in enumerate(LEGEND, 1)]
@@ -76,11 +77,11 @@ def markdown(board: pd.DataFrame, info: dict[str, object]) -> str:
     for problem, group in board.groupby("problem", sort=False):
         columns = shown(group)
         table = _markdown_table(_headers(columns), _rows(group, columns, MARKDOWN))
-        lines += ["", f"## {problem}", "", _sizes(group), "", *table]
+        lines += ["", f"## {problem}", "", _sizes(group) + _truths(str(problem), info), "", *table]
     return "\n".join(lines) + "\n"
 
 
-def latex(board: pd.DataFrame, info: dict[str, object]) -> str:
+def latex(board: pd.DataFrame, info: dict[str, Any]) -> str:
     r"""The same tables, for \input into a document that loads booktabs."""
     lines = [
         r"% Made for \input, with \usepackage{booktabs}. With graphicx too, tables shrink to the width of the text.",
@@ -93,7 +94,8 @@ def latex(board: pd.DataFrame, info: dict[str, object]) -> str:
     ]
     for problem, group in board.groupby("problem", sort=False):
         columns = [column for column in shown(group) if column.paper]
-        lines += _latex_table(f"{problem} ({_sizes(group)})", _headers(columns), _rows(group, columns, LATEX))
+        title = f"{problem} ({_sizes(group)}{_truths(str(problem), info)})"
+        lines += _latex_table(title, _headers(columns), _rows(group, columns, LATEX))
     return "\n".join([*lines, r"\endgroup", ""])
 
 
@@ -142,6 +144,13 @@ def _sizes(group: pd.DataFrame) -> str:
     limits = {key: sorted({int(done[key].min()), int(done[key].max())}) for key in ("instances", "n")}
     instances, samples = (" to ".join(str(limit) for limit in limits[key]) for key in ("instances", "n"))
     return f"{instances} instances, {samples} samples each"
+
+
+def _truths(problem: str, info: dict[str, Any]) -> str:
+    """A warning where an exact sampler need not be calibrated, because the truths are not draws from the prior."""
+    if problem not in info.get("foreign_truths", ()):
+        return ""
+    return "; the truths are not drawn from the prior: coverage, z-std and PSNR gain have no target but the exact row"
 
 
 def _markdown_table(headers: Sequence[str], rows: Sequence[Row]) -> list[str]:

@@ -27,7 +27,8 @@ def figures(board: pd.DataFrame, run: Run) -> Iterator[tuple[str, Figure]]:
     for problem in problems:
         rows = board[board["problem"] == problem]
         if (rows["tasks_ok"] > 0).any():
-            yield f"calibration-{problem}", calibration.draw(rows)
+            foreign = problem in run.info.get("foreign_truths", ())
+            yield f"calibration-{problem}", calibration.draw(rows, foreign_truths=foreign)
         if problem in pictures:
             instance, picture = pictures[problem]
             if picture.keys() >= posterior2d.NEEDS:

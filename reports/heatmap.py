@@ -26,7 +26,7 @@ BAR = 0.32
 WORDS = {"out_of_memory": "memory", "skipped": "skip"}
 CAPTION = (
     "SW1 / floor95 (mean over instances). Framed and bold: at floor (≤ 1). Italic: reference rows, † given the exact "
-    "posterior's score. Hatched: some tasks failed and count as the prior; with a word: no task is ok. Empty: not run. "
+    "posterior's score. Hatched: some tasks failed and count as the prior; with a word: no value. Empty: not run. "
     "Colours end at 100."
 )
 

@@ -28,7 +28,8 @@ def ranked(run: Run) -> pd.DataFrame:
 
     `rank` orders the methods of a problem: cells at floor share rank 1, the others follow by `sw1_over_floor95`, cells
     without any sample (or with failures that no prior's row can value) come last together. Reference rows (the prior
-    and all that see the posterior) and skipped cells have no rank; they are in no competition.
+    and all that see the posterior), skipped cells and cells on fewer instances than others, whose mean is of other
+    numbers, have no rank; they are in no competition.
     """
     table = cells(run)
     table["reference"] = table["oracle"] | (table["method"] == "prior")
@@ -95,7 +96,9 @@ def _labels(table: pd.DataFrame) -> pd.Series:
 
 
 def _ranks(table: pd.DataFrame) -> pd.Series:
-    competes = ~table["reference"] & (table["tasks_ok"] + table["tasks_failed"] > 0)
+    tried = ~table["reference"] & (table["tasks_ok"] + table["tasks_failed"] > 0)
+    most = table["instances"].where(tried).groupby(table["problem"]).transform("max")
+    competes = tried & (table["instances"] == most)
     cells = [cell if inside else None for cell, inside in zip(records(table), competes, strict=True)]
     rivals: dict[str, list[tuple[int, float]]] = {}
     for cell in cells:
@@ -117,8 +120,9 @@ def _merit(cell: Cell) -> tuple[int, float]:
 
 
 def _position(cell: Cell) -> tuple[Any, ...]:
-    block = 0 if cell["reference"] else 2 if np.isnan(cell["rank"]) else 1
-    within = reference_key(cell["method"], cell["config"]) if block == 0 else (cell["rank"], *_merit(cell))
+    tried = cell["tasks_ok"] + cell["tasks_failed"] > 0
+    block = 0 if cell["reference"] else 1 if not np.isnan(cell["rank"]) else 2 if tried else 3
+    within = reference_key(cell["method"], cell["config"]) if block == 0 else _merit(cell)
     return problem_key(cell["problem"]), block, within, cell["label"]
 
 

@@ -12,8 +12,8 @@ from scores.registry import metric
 def chi2_per_m(candidate: Candidate) -> tuple[float, float]:
     """Mean over samples of |y - A x|^2 / (m noise_std^2), with its standard error.
 
-    For an exact sampler the expectation over y is 1, since the sample and the truth are exchangeable given y; a single
-    measurement scatters by about sqrt(2 / m). Below 1 the noise was fitted, above 1 the data were ignored.
+    For an exact sampler and a truth from the prior the expectation over y is 1, since the two are exchangeable given y;
+    a single measurement scatters by about sqrt(2 / m). Below 1 the noise was fitted, above 1 the data were ignored.
     """
     problem = candidate.instance.problem
     residual = (problem.y - problem.operator(candidate.x)) / problem.noise.std

@@ -54,7 +54,9 @@ def psnr_gain_expected_db(candidate: Candidate) -> float:
 def mmse_gap_db(candidate: Candidate) -> float:
     """PSNR of the exact posterior mean minus PSNR of the mean of the samples.
 
-    At least 0 on average over truths from the prior (10 log10(1 + 1/n) for an exact sampler), not on each instance.
+    Over truths from the prior no estimate has a smaller mean squared error than the exact mean, so the decibels of the
+    errors averaged over instances are at least 0 (10 log10(1 + 1/n) for an exact sampler). On one instance, and in the
+    mean of decibels, a sampler that bets on one mode can be below 0.
     """
     error = candidate.reference.posterior_mean - candidate.instance.x_true.reshape(-1)
     return psnr_db(np.mean(error**2), candidate.data_range) - psnr_mean_db(candidate)

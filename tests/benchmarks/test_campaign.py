@@ -26,7 +26,9 @@ from benchmarks.selection import parse_override
 from benchmarks.store import RunDirectory, floor_file, open_run
 from benchmarks.suites import Suite
 from benchmarks.tasks import STATUSES
+from benchmarks.worker import Failure
 from problems import load
+from problems.names import UsageError
 from scores import METRICS
 from tests.benchmarks.conftest import TOYS, registries_restored
 
@@ -188,8 +190,10 @@ def test_run_json_says_what_the_results_share(directory: Path) -> None:
     assert content["suite"] == "own"
     assert content["seed"] == 0
     assert content["command"] == ["posterior-bench", "run"]
+    assert content["foreign_truths"] == ["digits-blur", "digits-denoise", "digits-inpaint", "digits-superres"]
     assert set(content) == {
-        *("schema", "command", "suite", "seed", "created_at", "versions", "devices", "threads", "code", "scores_code")
+        *("schema", "command", "suite", "seed", "created_at", "versions", "devices", "threads", "code", "scores_code"),
+        "foreign_truths",
     }
 
 
@@ -284,6 +288,40 @@ def test_a_used_up_budget_skips_the_rest_and_a_later_run_takes_it_up(run: RunDir
     assert [run.records[p.task.id].status for p in tasks] == ["skipped"] * 2
     assert run.records[tasks[0].task.id].reason == "the time budget of gmm25-8-1, 1e-06 s, is used up"
     assert take_stock(replace(poor, sizes=plan.sizes), run).finished == 0
+
+
+@pytest.mark.parametrize("why", ["budget", "skip"])
+def test_a_skip_never_throws_a_result_away(why: str, run: RunDirectory, plan: Plan) -> None:
+    """Neither one of another configuration nor one whose metrics are of another code; and it is said."""
+    changed, rescored = [p for p in plan.tasks if p.task.config in ("exact", "toy")]
+    run.commit(replace(run.records[rescored.task.id], scores_code="older"))
+    (run.path / "samples" / f"{rescored.task.id}.npz").unlink()
+    tasks = [replace(changed, task=replace(changed.task, n=N + 1)), rescored]
+    if why == "skip":
+        tasks = [replace(planned, skip="it needs more") for planned in tasks]
+    sizes = {name: sizes.model_copy(update={"budget_seconds": 1e-6}) for name, sizes in plan.sizes.items()}
+    told = io.StringIO()
+
+    class Deaf(Executor):
+        def call(self, *_: Any, **__: Any) -> Any:
+            return Failure("failed", "not now", "")
+
+    with Deaf() as executor:
+        poor = replace(plan, tasks=tuple(tasks), sizes=sizes)
+        carry_out(poor, run, executor, Lines(Console(file=told, width=1000)))
+    assert run.records[changed.task.id].status == "ok"
+    assert run.samples(changed.task) is not None
+    assert run.records[rescored.task.id].metrics
+    assert "gmm25-8-1: 2 results of another code or configuration stay as they were" in told.getvalue()
+
+
+def test_a_worker_that_cannot_load_a_plugin_is_told_in_one_sentence(plan: Plan, tmp_path: Path) -> None:
+    moody = tmp_path / "moody.py"
+    moody.write_text("1 / 0\n")
+    with open_run(tmp_path / "run", create=True) as run, Executor((moody,)) as executor:
+        with pytest.raises(UsageError, match=r"the worker process does not start: .*ZeroDivisionError") as caught:
+            start(plan, run, executor, command=[], suite="own")
+        assert "\n" not in str(caught.value)
 
 
 def test_scoring_again_needs_no_sampler_and_says_what_it_could_not_score(run: RunDirectory) -> None:

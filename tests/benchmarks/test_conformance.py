@@ -12,7 +12,8 @@ import torch
 from typer.testing import CliRunner
 
 from benchmarks import conformance, trial
-from benchmarks.conformance import Finding, check_file, check_method
+from benchmarks.conformance import Finding, check_apart, check_file, check_method
+from benchmarks.executor import Executor
 from benchmarks.trial import MATRIX, NOISE_STD, UNSEEN, UNSEEN_COV, Trial, change_of_law, effective_variance, instance
 from methods import METHODS, Samples
 from methods.registry import Method
@@ -100,6 +101,8 @@ CHANGES = [
     ("key", FRESH, "torch.randn(x.shape, generator=torch.Generator().manual_seed(int(1e6 * s)))", "partly ignored"),
     ("key", "x = torch.randn(", "torch.rand(1)\n    x = torch.randn(", "draws from the global generator of torch"),
     ("rows", FRESH, "torch.randn(problem.shape, **like)", "the means of two runs lie"),
+    ("rows", RETURN, "return Samples(x[torch.randint(n, (n,), generator=key)])", "of 512 samples are distinct"),
+    ("rows", "guidance).detach()", "(guidance * (20 / guidance.norm()).clamp(max=1))).detach()", "follow another law"),
     ("data", "y - problem.operator", "y + problem.operator", "the sign of the residual is wrong"),
     ("data", "scale=1.0", "scale=0.01", "the data are nearly ignored"),
     ("noise", "(2 * problem.noise.std**2)", "(2 * problem.noise.std**-2)", "noise_std**2 multiplied the data term"),
@@ -252,6 +255,49 @@ def test_the_samplers_of_a_file_are_told_apart(tmp_path: Path, monkeypatch: pyte
         (True, "changed, runs"),
         (False, "second, runs"),
     ]
+
+
+# ---- a process of its own ----
+
+
+HARMFUL = """
+import os, sys, time
+from methods import Samples, method
+
+@method("exits")
+def exits(problem, key, *, n):
+    sys.exit(0)
+
+@method("dies")
+def dies(problem, key, *, n):
+    os._exit(5)
+
+@method("hangs")
+def hangs(problem, key, *, n):
+    time.sleep(1e6)
+
+@method("lives")
+def lives(problem, key, *, n):
+    return Samples(problem.prior.sample(key, n) + float("nan"))
+"""
+
+
+def test_samplers_that_exit_die_or_hang_are_findings_and_the_others_are_checked(tmp_path: Path) -> None:
+    file = tmp_path / "harmful.py"
+    file.write_text(HARMFUL)
+    with Executor() as executor:
+        found = faults(check_apart(file, executor, limit_seconds=20))
+        assert found == {
+            "exits, runs": "raises SystemExit in line 7: 0",
+            "dies, runs": "the process ended with exit code 5",
+            "hangs, runs": "stopped after 20 s, the limit of one task",
+            "lives, runs": found["lives, runs"],
+        }
+        assert "NaN" in found["lives, runs"]
+        file.write_text("import sys\nsys.exit(0)\n")
+        (finding,) = check_apart(file, executor)
+    assert (finding.ok, finding.title) == (False, "file")
+    assert finding.message == f"the plugin {file} fails on import in line 2: SystemExit: 0"
 
 
 # ---- registered methods ----

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.plan import Plan, Request, make_plan, sample_bytes
+from benchmarks.plugins import load_file
+from benchmarks.provenance import code_of
 from benchmarks.selection import Row, label, parse_override, select_rows
 from benchmarks.suites import Suite
 from methods import METHODS
 from problems import FAMILIES
 from problems.families import register
 from problems.names import UsageError
+from tests.benchmarks.conftest import registries_restored
 
 SIZES = [
     {"problems": ["gmm25-*"], "n": 30, "steps": 11, "instances": 1},
@@ -232,6 +237,26 @@ def test_a_plugin_named_on_the_command_line_joins_every_selection_but_an_explici
 def test_a_plugins_method_has_the_code_of_its_file() -> None:
     codes = {p.task.config: p.task.code for p in planned().tasks}
     assert codes["toy"] != codes["exact"] == codes["dps"]
+
+
+@pytest.mark.parametrize("part", ["sampler.py", "helper_of_it.py"])
+def test_a_changed_plugin_has_another_code_and_so_has_a_changed_module_beside_it(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sampler.py").write_text(
+        "import helper_of_it\nfrom methods import method\n@method('own')\ndef own(problem, key, *, n): ...\n"
+    )
+    (tmp_path / "helper_of_it.py").write_text("SCALE = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    codes = []
+    for _ in range(2):
+        with registries_restored():
+            sys.modules.pop("helper_of_it", None)
+            load_file(tmp_path / "sampler.py")
+            codes += [p.task.code for p in planned(methods=["own"]).tasks][:1]
+        (tmp_path / part).write_text((tmp_path / part).read_text() + "# changed\n")
+        code_of.cache_clear()
+    assert codes[0] != codes[1]
 
 
 def test_the_estimate_grows_with_work_and_counts_the_compilation_once() -> None:

@@ -181,6 +181,20 @@ def test_a_directory_of_another_schema_is_refused(tmp_path: Path) -> None:
     assert run.complaints == [f"{tmp_path / 'run.json'} is torn; it is written anew"]
 
 
+def test_foreign_files_among_the_tasks_stay_and_are_told(tmp_path: Path) -> None:
+    """Only a draft of ours is removed, not what other programs hide there."""
+    opened(tmp_path).close()
+    (tmp_path / "tasks" / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "tasks" / ".hidden").write_text("theirs")
+    draft = tmp_path / "tasks" / f".{TASK.id}.json.tmp"
+    draft.write_text("half a")
+    run = opened(tmp_path)
+    names = (".hidden", ".ipynb_checkpoints")
+    assert run.complaints == [f"{tmp_path / 'tasks' / name} is foreign; it is left out" for name in names]
+    assert (tmp_path / "tasks" / ".hidden").read_text() == "theirs"
+    assert not draft.exists()
+
+
 def test_two_runs_do_not_write_to_one_directory(tmp_path: Path) -> None:
     run = opened(tmp_path)
     with pytest.raises(UsageError, match="another run is writing to"):
@@ -195,12 +209,16 @@ def test_a_disk_that_refuses_is_one_sentence_and_what_was_there_stays(
     run = opened(tmp_path)
     run.commit(Record(TASK, "ok", reason="first"))
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(UsageError, match=r"cannot write .*: No space left on device; finished tasks are kept"):
         run.commit(Record(TASK, "ok", reason="second"))
     monkeypatch.undo()
-    assert reopened(run).records[TASK.id].reason == "first"
+    run = reopened(run)
+    assert run.records[TASK.id].reason == "first"
     assert list((tmp_path / "tasks").glob(".*")) == []
+    monkeypatch.setattr(Path, "unlink", full)
+    with pytest.raises(UsageError, match=r"cannot write .*: No space left on device; finished tasks are kept"):
+        run.commit(Record(replace(TASK, n=TASK.n + 1), "ok"))

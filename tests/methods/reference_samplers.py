@@ -160,7 +160,10 @@ def projection(
     lam: float = 1.0,
     denoise: bool = True,
 ) -> list[Update]:
-    """Projection before every update; at the end Tweedie's step, and the measured part is set to that of A^+ y."""
+    """Projection before every update; at the end the measured part is set to that of A^+ y.
+
+    Before that Tweedie's step, unless the last predictor step, that of DDPM, has already returned E[x_0 | x].
+    """
 
     def reverse_diffusion(a: float, s: float, b: float, std: float) -> Update:
         return 1, lambda x, z: x - (np.sqrt(1 - b) - 1) * x + b * score(case, x, a, s) + std * z
@@ -177,7 +180,7 @@ def projection(
     for (a, s, b), last in zip(levels, predictors, strict=True):
         updates += [_replace(case, a, s, lam), _langevin(case, a, s, b, corrector, snr)] * corrector_steps
         updates += [_replace(case, a, s, lam), last]
-    if denoise:
+    if denoise and predictor != "ancestral":
         updates.append((0, lambda x: denoised(case, x, *levels[-1][:2])[0]))
     return [*updates, (0, lambda x: _replace(case, 1.0, 0.0, 1.0)[1](x, x))]
 

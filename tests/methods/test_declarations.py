@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from methods import METHODS, Method
-from methods.registry import Count, Fraction, NonNegative, Positive
+from methods.registry import Count, Fraction, Inside, NonNegative, Positive
 from problems import Problem
 from problems.names import UsageError
 from tests.methods.affine import Given
@@ -147,13 +148,14 @@ def test_the_work_a_method_claims_is_the_work_it_does(label: str):
 
 OUTSIDE: dict[Any, list[Any]] = {
     Count: [0, -3, 2.5, "many"],
-    Positive: [0.0, -1.0, "wide"],
-    NonNegative: [-1e-9, "loud"],
-    Fraction: [-0.01, 1.01],
+    Positive: [0.0, -1.0, math.inf, math.nan, "wide"],
+    NonNegative: [-1e-9, math.inf, math.nan, "loud"],
+    Fraction: [-0.01, 1.01, math.nan],
+    Inside: [0.0, 1.0, math.nan],
 }
 
 
-@pytest.mark.parametrize("name", METHOD_NAMES)
+@pytest.mark.parametrize("name", METHODS)
 def test_values_out_of_range_are_refused_by_name(name: str):
     method = METHODS[name]
     for hyper, kind in method.types.items():
@@ -161,6 +163,25 @@ def test_values_out_of_range_are_refused_by_name(name: str):
         for value in values:
             with pytest.raises(UsageError, match=rf"{name}: {hyper} is out of range"):
                 method.configure("default", {hyper: value})
+
+
+def test_levels_that_rise_are_refused():
+    method, hyper = CONFIGURATIONS["annealed-langevin"]
+    with pytest.raises(UsageError, match=r"sigma_max is at least sigma_min, got 0\.5 < 0\.6"):
+        method.run(_torch(MIXTURE.problem), None, n=N, **{**hyper, "sigma_max": 0.5, "sigma_min": 0.6})
+
+
+@pytest.mark.parametrize("label", CONFIGURATIONS)
+@pytest.mark.parametrize("steps", [1, 2, 7, 20])
+def test_few_steps_give_numbers_and_cost_what_they_claim(steps: int, label: str):
+    """However coarse its grid, a sampler may be wrong but not undefined."""
+    method, hyper = CONFIGURATIONS[label]
+    prior = Counting(_torch(seen(method, MIXTURE.instance)).prior)
+    problem = replace(_torch(seen(method, MIXTURE.instance)), prior=prior)
+    few = {**hyper, "steps": steps} if "steps" in hyper else hyper
+    samples = method.run(problem, Given(0, [1], NOISE), n=N, **few)
+    assert bool(torch.isfinite(samples.x).all())
+    assert samples.nfe == prior.evaluations
 
 
 @pytest.mark.parametrize("name", METHOD_NAMES)

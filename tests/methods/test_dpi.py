@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -13,7 +13,15 @@ import optax
 import pytest
 
 from methods import METHODS, Samples, variational_training
-from methods.variational_training import FlowObjective, Recipe, _advance, _progress, fit
+from methods.variational_training import (
+    EVALUATION_STDERR,
+    FlowObjective,
+    Recipe,
+    _advance,
+    _progress,
+    final_loss,
+    fit,
+)
 from problems import Instance, load
 from problems.names import UsageError
 
@@ -112,6 +120,28 @@ def test_of_several_restarts_the_lowest_bound_counts_and_all_the_time(monkeypatc
     assert drawn.info["compile_seconds"] == sum(one.compile_seconds for one in fits)
 
 
+@dataclass(frozen=True)
+class Noisy:
+    """A loss of 3 nats, known up to noise of the given spread."""
+
+    std: float
+
+    def __call__(self, model: Any, problem: Any, key: Any, progress: Any) -> Any:  # noqa: ARG002
+        return 3.0 + self.std * jax.random.normal(key)
+
+
+@pytest.mark.parametrize(
+    ("std", "steps", "batches"),
+    [(0.01, 4000, 16), (0.2, 40_000, 0.2**2 / EVALUATION_STDERR**2), (1.0, 4000, 992), (1.0, 8, 16)],
+    ids=["quiet", "until-it-is-known", "a-quarter-of-the-steps", "few-steps"],
+)
+def test_the_final_loss_is_as_precise_as_the_training_affords(std: float, steps: int, batches: float) -> None:
+    problem = load("seed2d", 0).problem.to("jax")
+    loss, stderr = final_loss(Noisy(std), None, problem, jax.random.key(2), steps)
+    assert abs(stderr - std / batches**0.5) < 0.15 * std / batches**0.5 + 0.3 * (batches == 16) * std / 4
+    assert abs(loss - 3.0) < 4 * stderr
+
+
 def test_the_learning_rate_rises_holds_and_falls() -> None:
     rate = Recipe(steps=1000, learning_rate=0.5, warmup=0.1, decay=0.4).schedule(0.5)
     found = [float(rate(jnp.asarray(step))) for step in (0, 50, 100, 400, 600, 800, 1000)]
@@ -175,6 +205,17 @@ def test_an_analytic_prior_needs_a_log_density(name: str) -> None:
     bare = replace(load("seed2d", 0).problem.to("jax"), prior=object())
     with pytest.raises(UsageError, match="needs a prior with a log_prob"):
         METHODS[name].run(bare, jax.random.key(0), n=2, **METHODS[name].configure("analytic"))
+
+
+def test_shares_of_the_training_that_overlap_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"shares of one training, got 0\.7 \+ 0\.4 > 1"):
+        run("dpi-ode", load("seed2d", 0), 2, warmup=0.7, decay=0.4)
+
+
+def test_a_restart_that_diverged_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = iter([float("nan"), 1.0])
+    monkeypatch.setattr(variational_training, "fit", lambda *args: replace(fit(*args), loss=next(losses)))
+    assert run("dpi-mixture", load("seed2d", 0), 3, restarts=2, prior="analytic", **SMALL).info["loss"] == 1.0
 
 
 def test_a_batch_smaller_than_the_mixture_is_refused() -> None:

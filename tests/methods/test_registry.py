@@ -35,6 +35,8 @@ def drift(
     kind: Literal["left", "right"] = "left",
     share: Annotated[float, Lt(3.0)] = 2.0,
     free=None,
+    scale=1.0,
+    name="x",
 ):
     """Walks away. It says more
 
@@ -50,7 +52,16 @@ def test_an_entry_holds_what_was_declared(table):
         name="drift",
         run=drift,
         framework="torch",
-        hyper={"steps": 7, "width": None, "slope": 0.5, "kind": "left", "share": 2.0, "free": None},
+        hyper={
+            "steps": 7,
+            "width": None,
+            "slope": 0.5,
+            "kind": "left",
+            "share": 2.0,
+            "free": None,
+            "scale": 1.0,
+            "name": "x",
+        },
         types=entry.types,
         presets={"default": {}, "fast": {"steps": 2}},
         requires=frozenset({"svd"}),
@@ -128,18 +139,21 @@ def test_configuring_takes_the_preset_over_the_defaults_and_the_overrides_over_b
 
 def test_values_take_the_declared_type(table):
     method("drift")(drift)
-    chosen = table["drift"].configure("default", {"steps": 4.0, "slope": 2, "free": "anything"})
+    chosen = table["drift"].configure("default", {"steps": 4.0, "slope": 2, "free": "anything", "scale": 3})
     assert (type(chosen["steps"]), type(chosen["slope"]), chosen["free"]) == (int, float, "anything")
+    assert chosen["scale"] == 3  # without an annotation any number does where the default is one
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("steps", value) for value in (0, -1, 1.5, None, "x")),
+        *(("steps", value) for value in (0, -1, 1.5, None, "x", True)),
         *(("width", value) for value in (0, -2.0)),
         ("slope", -0.001),
         ("kind", "up"),
         ("share", 3.0),
+        *(("scale", value) for value in ("x", None, True)),
+        *(("name", value) for value in (1, None)),
     ],
 )
 def test_values_out_of_range_are_refused_with_what_came(table, name, value):

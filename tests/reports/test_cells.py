@@ -17,6 +17,8 @@ from reports.run import RunError, read_run
 # Floor draws of two instances; their 15 means, sorted, end in 3.5, 4.0, 4.5.
 DRAWS = [1.0, 2.0, 4.0], [1.0, 2.0, 3.0, 4.0, 5.0]
 FLOOR = float(np.quantile([(a + b) / 2 for a in DRAWS[0] for b in DRAWS[1]], 0.95))  # 0.95 * 14 = 13.3: 4 + .3 * .5
+PAIRS = [[(a + b) / 2 for a in draws for b in draws] for draws in DRAWS]
+FLOOR_OF_TWO_REPEATS = float(np.quantile([(a + b) / 2 for a in PAIRS[0] for b in PAIRS[1]], 0.95))
 
 
 @pytest.fixture
@@ -57,15 +59,17 @@ def cell(board: pd.DataFrame, label: str) -> pd.Series:
 
 def test_the_floor_of_a_cell_is_the_quantile_of_the_means_over_its_instances(board: pd.DataFrame) -> None:
     assert pytest.approx(4.15) == FLOOR
-    assert cell(board, "good")["sw1_floor95"] == pytest.approx(4.15)
+    assert cell(board, "good[two]")["sw1_floor95"] == pytest.approx(4.15)
+    assert cell(board, "good")["sw1_floor95"] == pytest.approx(FLOOR_OF_TWO_REPEATS)
+    assert FLOOR_OF_TWO_REPEATS == 3.75  # of the means of two draws
 
 
 def test_means_over_repeats_then_instances(board: pd.DataFrame) -> None:
     good = cell(board, "good")
     assert good["sw1"] == pytest.approx((2.0 + 5.25) / 2)
     assert good["sw1_stderr"] == pytest.approx((5.25 - 2.0) / 2)  # the std of two values over the root of two
-    assert good["sw1_over_floor95"] == pytest.approx(3.625 / 4.15)
-    assert good["sw1_over_floor95_stderr"] == pytest.approx(1.625 / 4.15)
+    assert good["sw1_over_floor95"] == pytest.approx(3.625 / 3.75)
+    assert good["sw1_over_floor95_stderr"] == pytest.approx(1.625 / 3.75)
     assert good["sw1_over_floor95_valid"] == good["sw1_over_floor95"]
     z_squared = np.array([(1.5**2 + 3.5**2) / 2, (5.5**2 + 6.0**2) / 2])  # of the two instances
     assert good["z_std"] == pytest.approx(z_squared.mean() ** 0.5)
@@ -172,6 +176,54 @@ def test_a_metric_that_is_nan_in_one_task_is_nan_in_its_cell(fake_run: Any) -> N
     assert np.isnan(cell(reports.leaderboard(fake_run.write()), "some")["z_std"])
 
 
+def test_work_that_was_not_counted_once_is_not_averaged_without_it(fake_run: Any) -> None:
+    fake_run.task("p", 0, "some", {"sw1": 1.0}, nfe=10.0)
+    fake_run.task("p", 1, "some", {"sw1": 1.0}, nfe=np.nan)
+    assert np.isnan(cell(reports.leaderboard(fake_run.write()), "some")["nfe"])
+
+
+def test_a_failure_is_never_at_floor(fake_run: Any) -> None:
+    """Even where the prior, whose value it counts as, is."""
+    for instance in (0, 1):
+        fake_run.floor("p", instance, "sw1", [1.0, 2.0])
+        fake_run.task("p", instance, "prior", {"sw1": 0.5})
+        fake_run.task("p", instance, "good", {"sw1": 0.5})
+    fake_run.task("p", 0, "half", {"sw1": 0.5})
+    fake_run.task("p", 1, "half", status="failed")
+    board = reports.leaderboard(fake_run.write())
+    half = cell(board, "half")
+    assert half["sw1_over_floor95"] < 1
+    assert (half["at_floor"], half["rank"], cell(board, "good")["rank"]) == (False, 2, 1)
+
+
+def test_every_distance_has_a_floor_of_its_own(fake_run: Any) -> None:
+    """Over the tasks that are ok, while that of the headline is over all that were tried."""
+    for instance in (0, 1):
+        for metric, draw in {"sw1": 1.0, "w1": 20.0, "mode_tv": 0.3}.items():
+            fake_run.floor("p", instance, metric, [draw + instance])
+    fake_run.task("p", 0, "some", {"sw1": 1.0, "w1": 2.0, "mode_tv": 0.1})
+    fake_run.task("p", 1, "some", status="failed")
+    row = cell(reports.leaderboard(fake_run.write()), "some")
+    assert (row["sw1_floor95"], row["w1_floor95"], row["mode_tv_floor95"]) == (1.0, 20.0, 0.3)
+
+
+def test_cells_on_fewer_instances_have_no_rank(fake_run: Any) -> None:
+    for instance in (0, 1):
+        fake_run.floor("p", instance, "sw1", [1.0, 2.0])
+        fake_run.task("p", instance, "exact", {"sw1": 1.0})
+        fake_run.task("p", instance, "many", {"sw1": 5.0})
+    fake_run.task("p", 0, "better", {"sw1": 2.5})
+    fake_run.task("p", 0, "best", {"sw1": 0.1})
+    fake_run.task("p", 0, "cut", {"sw1": 9.0})
+    fake_run.task("p", 1, "cut", status="skipped", reason="the budget is used up")
+    fake_run.task("p", 0, "absent", status="skipped", reason="needs svd")
+    board = reports.leaderboard(fake_run.write())
+    assert list(board["label"]) == ["exact", "many", "best", "better", "cut", "absent"]
+    assert dict(zip(board["label"], board["rank"], strict=True))["many"] == 1
+    assert board["rank"].notna().sum() == 1
+    assert list(board["instances"]) == [2, 2, 1, 1, 1, 0]
+
+
 def test_two_frameworks_are_two_rows(fake_run: Any) -> None:
     fake_run.task("p", 0, "dps", {"sw1": 1.0}, framework="jax")
     fake_run.task("p", 0, "dps", {"sw1": 2.0}, framework="torch")
@@ -181,14 +233,16 @@ def test_two_frameworks_are_two_rows(fake_run: Any) -> None:
 
 def test_many_combinations_are_sampled_and_few_are_all_taken() -> None:
     few = [np.array([0.0, 1.0]), np.array([0.0, 10.0])]
-    assert quantile95_of_means(few) == pytest.approx(np.quantile([0.0, 0.5, 5.0, 5.5], 0.95))
+    assert quantile95_of_means(few, [1, 1]) == pytest.approx(np.quantile([0.0, 0.5, 5.0, 5.5], 0.95))
     rng = np.random.default_rng(3)
     many = [rng.normal(2.0, 1.0, 20) for _ in range(9)]
     assert COMBINATIONS < 20.0**9
     spread = np.sqrt(sum(values.var() for values in many)) / 9
     expected = np.mean(many) + 1.645 * spread  # nine means are nearly normal
-    assert quantile95_of_means(many) == pytest.approx(expected, abs=0.1 * spread)
-    assert quantile95_of_means(many) == quantile95_of_means(many)
+    assert quantile95_of_means(many, [1] * 9) == pytest.approx(expected, abs=0.1 * spread)
+    assert quantile95_of_means(many, [1] * 9) == quantile95_of_means(many, [1] * 9)
+    of_four = np.mean(many) + 1.645 * spread / 2
+    assert quantile95_of_means(many, [4] * 9) == pytest.approx(of_four, abs=0.1 * spread)
 
 
 def test_summary(fake_run: Any) -> None:
@@ -276,12 +330,22 @@ def test_missing_floors_are_no_error(fake_run: Any) -> None:
 
 
 def test_decibels_are_those_of_the_mean_squared_error(fake_run: Any) -> None:
-    errors = np.array([0.01, 0.03])
-    for instance, error in enumerate(errors):
-        decibels = {"psnr_mean_db": -10 * np.log10(error), "psnr_sample_db": -10 * np.log10(1.5 * error + 0.01)}
-        gain = decibels["psnr_mean_db"] - decibels["psnr_sample_db"]
-        fake_run.task("p", instance, "some", {"sw1": 1.0, "psnr_gain_db": gain, **decibels})
+    """A sampler that gains 3 dB on the exact mean once and loses 1.8 dB has the larger error on average."""
+    errors, exact = np.array([0.01, 0.09]), np.array([0.02, 0.06])
+    one_sample = 1.5 * errors + 0.01
+    for instance in (0, 1):
+        decibels = {
+            "psnr_mean_db": -10 * np.log10(errors[instance]),
+            "psnr_sample_db": -10 * np.log10(one_sample[instance]),
+            "psnr_gain_db": 10 * np.log10(one_sample[instance] / errors[instance]),
+            "mmse_gap_db": 10 * np.log10(errors[instance] / exact[instance]),
+        }
+        fake_run.task("p", instance, "some", {"sw1": 1.0, **decibels})
     row = cell(reports.leaderboard(fake_run.write()), "some")
-    assert row["psnr_mean_db"] == pytest.approx(-10 * np.log10(0.02))
-    assert row["psnr_mean_db_stderr"] == pytest.approx(10 / np.log(10) * 0.01 / 0.02)
-    assert row["psnr_gain_db"] == pytest.approx(10 * np.log10(0.04 / 0.02))
+    decibel = 10 / np.log(10)
+    assert row["psnr_mean_db"] == pytest.approx(-10 * np.log10(0.05))
+    assert row["psnr_mean_db_stderr"] == pytest.approx(decibel * 0.04 / 0.05)
+    assert row["psnr_gain_db"] == pytest.approx(10 * np.log10(0.085 / 0.05))
+    assert row["psnr_gain_db_stderr"] == pytest.approx(decibel * (0.025 / 0.085 - 0.01 / 0.05))  # and minus that
+    assert row["mmse_gap_db"] == pytest.approx(10 * np.log10(0.05 / 0.04))
+    assert row["mmse_gap_db_stderr"] == pytest.approx(decibel * (0.02 / 0.04 - 0.01 / 0.05))

@@ -104,6 +104,30 @@ def test_markdown_shows_every_row_under_its_problem(board: pd.DataFrame) -> None
             assert shown == "—" if math.isnan(value) else float(shown) == pytest.approx(value, rel=5e-3)
 
 
+def test_every_column_shows_its_own_numbers(fake_run: Any) -> None:
+    """Each metric and cost has a value of its own here, so that no column can show another."""
+    names = ("sw1", "w1", "mode_tv", "missing_modes", "coverage90_range", "coverage50_range", "coverage90_null")
+    names += ("coverage50_null", "z_std", "psnr_mean_db", "psnr_sample_db", "psnr_gain_expected_db", "chi2_per_m")
+    metrics = {name: 1.5 + i for i, name in enumerate(names)}
+    metrics |= {"psnr_sample_db": 8.25, "psnr_gain_db": 2.25, "mmse_gap_db": 30.5}
+    costs = {"nfe": 21.0, "vjp": 22.0, "seconds_compile": 23.0, "seconds_train": 24.5, "seconds_sample": 25.5}
+    fake_run.floor("p", 0, "sw1", [0.1])
+    fake_run.task("p", 0, "some", metrics, **costs, peak_bytes=26.5 * 2**20)
+    table = markdown_tables(markdown(reports.leaderboard(fake_run.write()), {}))["p"]
+    shown = {"SW1 / floor95": 15.0, "W1": 2.5, "mode TV": 3.5, "missing modes": 4.5, "90 % cov. err., range": 5.5}
+    shown |= {"90 % cov. err., null": 7.5, "z-std": 9.5, "PSNR of mean [dB]": 10.5, "gap to MMSE [dB]": 30.5}
+    shown |= {"chi2 / m": 13.5, "sampling [s]": 25.5, "training [s]": 24.5, "peak mem. [MiB]": 26.5}
+    assert {name: float(table[name].iloc[0]) for name in shown} == pytest.approx(shown)
+    assert table["PSNR gain (expected) [dB]"].iloc[0] == "2.25 (12.5)"
+    assert table["nfe + vjp"].iloc[0] == "21.0 + 22.0"
+
+
+def test_truths_that_are_not_drawn_from_the_prior_are_told(board: pd.DataFrame) -> None:
+    for text in (markdown(board, {"foreign_truths": ["digits-inpaint"]}), latex(board, {"foreign_truths": ["seed2d"]})):
+        assert text.count("the truths are not drawn from the prior") == 1
+    assert "the truths are not" not in markdown(board, {})
+
+
 def test_markdown_marks_references_and_oracles_and_names_failures(board: pd.DataFrame) -> None:
     table = markdown_tables(markdown(board, {}))["gmm25-80-2"].set_index("method")
     assert table.loc["*`exact`* †", "rank"] == "ref"

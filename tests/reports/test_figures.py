@@ -18,7 +18,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 import reports
-from reports import heatmap, labels, pareto, posterior2d, rows, sheet
+from reports import calibration, heatmap, labels, pareto, posterior2d, rows, sheet
 from reports.figures import PDF_METADATA, figures
 from reports.layout import axes_at, new_figure
 from reports.run import read_run
@@ -179,6 +179,15 @@ def test_calibration_shows_range_and_null_and_the_exact_band(drawn: dict[str, Fi
     spans = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in panel.patches]
     assert pytest.approx((centre - 2 * error, centre + 2 * error)) in spans
     assert "diverged" in {text.get_text() for text in panel.texts}
+
+
+def test_calibration_has_no_target_where_the_truths_are_not_drawn_from_the_prior(board: pd.DataFrame) -> None:
+    rows = board[board["problem"] == "digits-inpaint"]
+    with styled():
+        ours, foreign = (calibration.draw(rows, foreign_truths=answer) for answer in (False, True))
+    assert ("no target" in shown(ours), "no target" in shown(foreign)) == (False, True)
+    assert ("\ntarget" in "\n" + shown(ours), "\ntarget" in "\n" + shown(foreign)) == (True, False)
+    assert [len(a.lines) - len(b.lines) for a, b in zip(ours.axes, foreign.axes, strict=True)] == [1, 1, 1]
 
 
 def shown(figure: Figure) -> str:

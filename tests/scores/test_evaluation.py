@@ -38,8 +38,15 @@ def prepared(name, n=24, index=1):
     return instance, scores.reference(instance, n, [9]), instance.posterior.sample(make_key("numpy", [31]), n)
 
 
+SINGLE_PRECISION = {"sw1", "max_sw2"}
+"""Their projections are float32 products, whose rounding (1e-7 of the spread) depends on where a sample stands."""
+
+
 def same(a, b, rel=1e-9):
-    return a.keys() == b.keys() and all(a[k] == pytest.approx(b[k], rel=rel, abs=1e-12, nan_ok=True) for k in a)
+    return a.keys() == b.keys() and all(
+        a[k] == pytest.approx(b[k], rel=1e-6 if rel and k in SINGLE_PRECISION else rel, abs=1e-12, nan_ok=True)
+        for k in a
+    )
 
 
 @pytest.mark.parametrize("name", EXPECTED)
