@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.devices import device_name, missing_device
-from benchmarks.execute import Drawn, Programs, execute
+from benchmarks.execute import Drawn, Programs, execute, instance_of
 from benchmarks.judge import evaluate, floor
 from benchmarks.pictures import picture
 from benchmarks.plugins import load_entry_points, load_file
@@ -27,6 +27,9 @@ from benchmarks.records import Record
 from benchmarks.tasks import Task
 from methods import METHODS
 from problems.names import UsageError
+
+FAR = 1000.0
+"""Diameters of the prior beyond which a sampler has diverged; a posterior sample is within one or two."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def run_task(task: Task, programs: Programs) -> tuple[Record, dict[str, np.ndarr
     """Samples and scores; the arrays are what may be kept."""
     started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     drawn = execute(task, programs)
-    status, reason = _verdict(drawn)
+    status, reason = verdict(drawn, instance_of(task.problem, task.instance).problem.prior)
     work = dataclasses.asdict(drawn.work) if drawn.work else {}
     record = Record(
         task=task,
@@ -130,12 +133,22 @@ def run_task(task: Task, programs: Programs) -> tuple[Record, dict[str, np.ndarr
     return record, {name: value.astype(np.float32) for name, value in arrays.items()}
 
 
-def _verdict(drawn: Drawn) -> tuple[str, str]:
-    """Status and reason: samples that are not finite are counted, never dropped or repaired."""
+def verdict(drawn: Drawn, prior: Any) -> tuple[str, str]:
+    """Status and reason: samples that are not finite, or absurdly far, are counted, never dropped or repaired.
+
+    Whether an unstable step overflows or ends before it does is an accident of the number of steps and of the dtype;
+    both are 'diverged'.
+    """
     n = len(drawn.x)
-    bad = int(np.sum(~np.isfinite(drawn.x.reshape(n, -1)).all(axis=1)))
-    if bad:
-        return "diverged", f"{bad} of {n} samples ({100 * bad / n:.3g} %) are not finite"
+    with np.errstate(over="ignore", invalid="ignore"):
+        distance = np.linalg.norm((drawn.x - prior.mean).reshape(n, -1), axis=1)
+    told = {
+        "are not finite": ~np.isfinite(drawn.x.reshape(n, -1)).all(axis=1),
+        f"are farther than {FAR:g} diameters of the prior from its mean": distance > FAR * float(prior.diameter),
+    }
+    for words, where in told.items():
+        if bad := int(where.sum()):
+            return "diverged", f"{bad} of {n} samples ({100 * bad / n:.3g} %) {words}"
     return "ok", drawn.remark
 
 

@@ -15,6 +15,7 @@ from benchmarks.devices import missing_device, peak_bytes, reset_peak
 from benchmarks.execute import Drawn, Programs, execute
 from benchmarks.tasks import Task, canonical
 from benchmarks.work import Work, count_jaxpr, counted
+from benchmarks.worker import verdict
 from methods import METHODS
 from problems import FAMILIES, load
 from problems.arrays import make_key
@@ -37,6 +38,33 @@ def task(method: str, problem: str = "seed2d", framework: str = "jax", n: int = 
         code="",
         oracle=entry.oracle,
     )
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "status", "reason"),
+    [
+        ({}, "ok", "a remark"),
+        ({3: np.nan, 5: np.inf}, "diverged", "2 of 40 samples (5 %) are not finite"),
+        ({3: np.nan, 5: 1e9}, "diverged", "1 of 40 samples (2.5 %) are not finite"),
+        ({0: 1e300}, "diverged", "1 of 40 samples (2.5 %) are farther than 1000 diameters"),
+        (
+            {7: -1001.0},
+            "diverged",
+            "1 of 40 samples (2.5 %) are farther than 1000 diameters",
+        ),
+        ({7: 999.0}, "ok", "a remark"),
+    ],
+)
+def test_samples_that_are_not_finite_or_absurdly_far_have_diverged(
+    spoilt: dict[int, float], status: str, reason: str
+) -> None:
+    """Far is measured in diameters of the prior from its mean."""
+    prior = load("linear-gaussian-2", 0).problem.prior
+    x = prior.sample(make_key("numpy", [1]), 40)
+    for row, diameters in spoilt.items():
+        x[row, 0] = prior.mean[0] + diameters * prior.diameter
+    found = verdict(Drawn(x, None, None, "a remark", 0.0, 0.0, 0.0, 0, {}), prior)
+    assert (found[0], found[1].removesuffix(" of the prior from its mean")) == (status, reason)
 
 
 class CompileLog(logging.Handler):
