@@ -13,7 +13,7 @@ COMPILE_SECONDS = 1.0
 _SCORE_SECONDS = 0.1
 _FIXED_SECONDS = 15e-9
 """One denoiser evaluation of one sample, its random numbers included: a fixed part, and one per number."""
-_NUMBER_SECONDS = {"vector": 4e-9, "image": 35e-9}
+_NUMBER_SECONDS = {"vector": 4e-9, "image": 18e-9}
 _TORCH = 3.0
 """Eager torch beside compiled JAX on small arrays."""
 

@@ -37,13 +37,16 @@ def draw(board: pd.DataFrame) -> Figure:
     problems = list(board["problem"].unique())
     names = [shown_label(row) for row in methods]
     left, top = layout.text_width(names, SMALL) + 3 * layout.EDGE, layout.text_width(problems, SMALL) + 3 * layout.EDGE
-    cell_width = min(CELL[0], (layout.PAGE - left - layout.EDGE) / len(problems))
+    right = (
+        layout.EDGE + layout.text_width([f"{LIMIT:g}"], SMALL) / 2
+    )  # the last number of the bar is centred on its end
+    cell_width = min(CELL[0], (layout.PAGE - left - right) / len(problems))
     size = cell_width * len(problems), CELL[1] * len(methods)
-    width = max(3.4, left + size[0] + layout.EDGE)
+    width = max(3.4, left + size[0] + right)
     text = layout.caption(CAPTION, width)
     height = top + size[1] + BAR + layout.caption_height(text) + 2 * layout.EDGE
     figure = layout.new_figure(width, height)
-    left += (width - layout.EDGE - left - size[0]) / 2
+    left += (width - right - left - size[0]) / 2
     panel = layout.axes_at(figure, left, top, *size)
     highest = board.loc[board["tasks_ok"] > 0, "sw1_over_floor95"].max()
     limit = min(LIMIT, max(highest, 2.0)) if np.isfinite(highest) else LIMIT

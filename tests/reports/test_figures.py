@@ -256,6 +256,16 @@ def test_every_row_has_its_own_look(board: pd.DataFrame) -> None:
     assert look["pc-dps"].marker == INTEGRATOR["pc"]
 
 
+def test_a_heatmap_of_many_problems_stays_on_its_page(fake_run: Any) -> None:
+    """The page ends at the last column, where the colour bar has its last number."""
+    for problem in (f"gmm25-800-{i}" for i in range(19)):
+        fake_run.floor(problem, 0, "sw1", [0.01])
+        for config in ("exact", "annealed-langevin[normalised]"):
+            fake_run.task(problem, 0, config, {"sw1": 5.0})
+    with styled():
+        assert_readable(heatmap.draw(reports.leaderboard(fake_run.write())))
+
+
 def test_heatmap_writes_numbers_frames_and_words(drawn: dict[str, Figure], board: pd.DataFrame) -> None:
     panel = drawn["heatmap"].axes[0]
     problems, methods = list(board["problem"].unique()), [row["label"] for row in rows.method_rows(board)]
