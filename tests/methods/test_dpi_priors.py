@@ -192,6 +192,19 @@ def test_with_an_exact_score_the_bound_is_the_log_density(
     assert jnp.all(jnp.abs(values.mean(axis=0) - expected) < 4 * stderr)
 
 
+def test_the_offset_pays_for_a_late_stop() -> None:
+    """Where the prior is much wider than the noise at eps, p(x | x_eps) is the Gaussian of the offset: no gap is left.
+
+    B(eps) = .21 here, so that every term of the offset counts; at the usual eps it is 1e-4.
+    """
+    wide = to(gaussian_mixture(np.ones(1), MEAN[None], 900.0 * np.eye(2)[None], (2,)), "jax", dtype="float64")
+    values = bounds(wide, 30.0 * X, KEYS, 0.1, 0.0, 30.0, 1)
+    stderr = values.std(axis=0, ddof=1) / 20
+    expected = multivariate_normal(MEAN, 900.0 * np.eye(2)).logpdf(30.0 * X)
+    assert jnp.max(stderr) < 0.008  # a tenth of the offset more or less is .042
+    assert jnp.all(jnp.abs(values.mean(axis=0) - expected) < 4 * stderr + 1e-3)
+
+
 def test_the_control_variate_lowers_the_variance() -> None:
     best, none, all_of_it = (bounds(gaussian(), X, KEYS, 1e-3, 0.0, scale, 1).std() for scale in (0.8, 1e-3, 1e6))
     assert best < 0.7 * min(none, all_of_it)
