@@ -154,11 +154,11 @@ def check(
     file: Annotated[Path, typer.Argument(help="A Python file with samplers of your own.")],
 ) -> None:
     """Check the samplers of a plugin: a conformance report in words."""
-    from benchmarks.conformance import check_apart
+    from benchmarks.conformance import check_file
     from benchmarks.executor import Executor
 
     with Executor() as executor:
-        findings = check_apart(file, executor)
+        findings = check_file(file, executor)
     for finding in findings:
         print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.title}: {finding.message}")
     raise typer.Exit(int(not all(finding.ok for finding in findings)))

@@ -14,17 +14,16 @@ import numpy as np
 
 from benchmarks import randomness, symptoms
 from benchmarks.executor import Executor
-from benchmarks.plugins import load_file, source_of
+from benchmarks.plugins import source_of
 from benchmarks.trial import OutOfTime, Trial, Verdict, Verdicts, fault, fine, host, instance, one_thread
 from benchmarks.watch import NEEDS, Record, std_in_tweedie, watched
 from benchmarks.work import Work, count_jaxpr, counted, work_of
 from benchmarks.worker import Failure
-from methods import METHODS, Method, Samples
+from methods import Method, Samples
 from problems import Problem, load
 from problems.arrays import framework_of
-from problems.names import UsageError
 
-LIMIT_SECONDS = 300.0
+CHECK_SECONDS = 300.0
 """Wall time of the check of one sampler in a process of its own; its runs stop themselves long before."""
 
 
@@ -42,17 +41,11 @@ class Finding:
     message: str
 
 
-def check_file(path: Path) -> list[Finding]:
-    """The findings for every sampler that a plugin file registers."""
-    try:
-        names = load_file(path)
-    except UsageError as error:
-        return [Finding(False, "file", str(error))]
-    return _by_name({name: check_method(METHODS[name]) for name in names})
+def check_file(path: Path, executor: Executor, limit_seconds: float = CHECK_SECONDS) -> list[Finding]:
+    """The findings for every sampler that a plugin file registers.
 
-
-def check_apart(path: Path, executor: Executor, limit_seconds: float = LIMIT_SECONDS) -> list[Finding]:
-    """The findings of `check_file`, made in a worker process that may hang, crash or exit without taking us along."""
+    They are made in the executor's worker, so that a file or a sampler may hang, crash or exit without taking us along.
+    """
     names = executor.call("plugin", path, timeout_seconds=limit_seconds)
     if isinstance(names, Failure):
         return [Finding(False, "file", names.reason)]
@@ -60,11 +53,6 @@ def check_apart(path: Path, executor: Executor, limit_seconds: float = LIMIT_SEC
     for name in names:
         reply = executor.call("check", path, name, timeout_seconds=limit_seconds)
         found[name] = [Finding(False, "runs", reply.reason)] if isinstance(reply, Failure) else reply
-    return _by_name(found)
-
-
-def _by_name(found: dict[str, list[Finding]]) -> list[Finding]:
-    """One list; where there are several samplers, each title begins with a name."""
     named = len(found) > 1
     return [Finding(f.ok, f"{name}, {f.title}" if named else f.title, f.message) for name in found for f in found[name]]
 

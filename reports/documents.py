@@ -12,7 +12,7 @@ import pandas as pd
 
 from reports.columns import Column, number, rank_text, shown, tasks_text, written
 from reports.ranking import Cell, records, summary
-from reports.run import Run
+from reports.run import Run, foreign_truths
 
 LEGEND = (
     "SW1 / floor95: sliced Wasserstein-1 distance to the exact posterior, over the 95 % quantile of what fresh exact "
@@ -147,8 +147,8 @@ def _sizes(group: pd.DataFrame) -> str:
 
 
 def _truths(problem: str, info: dict[str, Any]) -> str:
-    """A warning where an exact sampler need not be calibrated, because the truths are not draws from the prior."""
-    if problem not in info.get("foreign_truths", ()):
+    """A warning where calibration has no target."""
+    if not foreign_truths(info, problem):
         return ""
     return "; the truths are not drawn from the prior: coverage, z-std and PSNR gain have no target but the exact row"
 

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reports import calibration, heatmap, pareto, posterior2d, sheet
-from reports.run import Run
+from reports.run import Run, foreign_truths
 from reports.style import styled
 
 PDF_METADATA = {"CreationDate": None}
@@ -27,7 +27,7 @@ def figures(board: pd.DataFrame, run: Run) -> Iterator[tuple[str, Figure]]:
     for problem in problems:
         rows = board[board["problem"] == problem]
         if (rows["tasks_ok"] > 0).any():
-            foreign = problem in run.info.get("foreign_truths", ())
+            foreign = foreign_truths(run.info, problem)
             yield f"calibration-{problem}", calibration.draw(rows, foreign_truths=foreign)
         if problem in pictures:
             instance, picture = pictures[problem]

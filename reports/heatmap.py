@@ -37,9 +37,8 @@ def draw(board: pd.DataFrame) -> Figure:
     problems = list(board["problem"].unique())
     names = [shown_label(row) for row in methods]
     left, top = layout.text_width(names, SMALL) + 3 * layout.EDGE, layout.text_width(problems, SMALL) + 3 * layout.EDGE
-    right = (
-        layout.EDGE + layout.text_width([f"{LIMIT:g}"], SMALL) / 2
-    )  # the last number of the bar is centred on its end
+    # The last number of the colour bar is centred on its end.
+    right = layout.EDGE + layout.text_width([f"{LIMIT:g}"], SMALL) / 2
     cell_width = min(CELL[0], (layout.PAGE - left - right) / len(problems))
     size = cell_width * len(problems), CELL[1] * len(methods)
     width = max(3.4, left + size[0] + right)

@@ -82,6 +82,11 @@ class Run:
         return {key: [path for _, path in sorted(found)] for key, found in files.items()}
 
 
+def foreign_truths(info: dict[str, Any], problem: str) -> bool:
+    """Whether the truths of a problem are not drawn from its prior, so that an exact sampler need not be calibrated."""
+    return problem in info.get("foreign_truths", ())
+
+
 def read_run(directory: Path) -> Run:
     """Reads run.json, results.parquet and floors.parquet.
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from benchmarks import conformance, trial
-from benchmarks.conformance import Finding, check_apart, check_file, check_method
+from benchmarks import conformance, trial, worker
+from benchmarks.conformance import Finding, check_file, check_method
 from benchmarks.executor import Executor
 from benchmarks.trial import MATRIX, NOISE_STD, UNSEEN, UNSEEN_COV, Trial, change_of_law, effective_variance, instance
 from methods import METHODS, Samples
@@ -23,6 +23,19 @@ from problems.posteriors import condition
 from run_benchmark import app
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
+
+
+class Here:
+    """An executor without a process of its own, in which a test can leave checks out."""
+
+    def call(self, name: str, *arguments: Any, timeout_seconds: float) -> Any:  # noqa: ARG002
+        try:
+            return worker._jobs("cpu")[name](*arguments)
+        except Exception as error:
+            return worker.failure(error)
+
+
+HERE: Any = Here()
 
 
 def faults(findings: list[Finding]) -> dict[str, str]:
@@ -125,7 +138,7 @@ def test_a_change_to_the_sound_sampler_is_named(
     file.write_text(text.replace(old, new))
     if title != "runs":
         only(monkeypatch, title)
-    found = faults(check_file(file))
+    found = faults(check_file(file, HERE))
     assert list(found) == [title], found
     assert words in found[title]
 
@@ -156,7 +169,7 @@ def test_array_methods_must_run_in_both_frameworks(
     file = tmp_path / "changed.py"
     file.write_text(ARRAY.format(returned))
     only(monkeypatch, "frameworks")
-    assert words in faults(check_file(file))["frameworks"]
+    assert words in faults(check_file(file, HERE))["frameworks"]
 
 
 JAX = """
@@ -186,7 +199,7 @@ def test_rows_in_jax(
     file = tmp_path / "changed.py"
     file.write_text(JAX.format(*draw, returned))
     only(monkeypatch, "rows")
-    finding = check_file(file)[-1]
+    finding = check_file(file, HERE)[-1]
     assert (finding.title, finding.ok, words in finding.message) == ("rows", ok, True), finding.message
 
 
@@ -212,7 +225,7 @@ def test_tweedies_formula_is_read_off_a_running_jax_program(
     x0_hat = f"operator(x + sigma**{power} * problem.prior.score(x, sigma))"
     file.write_text(text.replace("operator(x)", x0_hat).replace("nfe=steps", "nfe=2 * steps").replace("1000", "100"))
     only(monkeypatch, "uses")
-    assert list(faults(check_file(file))) == expected
+    assert list(faults(check_file(file, HERE))) == expected
 
 
 def test_work_that_cannot_be_counted_is_not_held_against_the_sampler(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +255,7 @@ def test_work_that_cannot_be_counted_is_not_held_against_the_sampler(monkeypatch
 def test_a_file_that_cannot_be_loaded_is_one_finding(text: str, words: str, tmp_path: Path) -> None:
     file = tmp_path / "changed.py"
     file.write_text(text)
-    (finding,) = check_file(file)
+    (finding,) = check_file(file, HERE)
     assert (finding.ok, finding.title) == (False, "file")
     assert words in finding.message
 
@@ -251,7 +264,7 @@ def test_the_samplers_of_a_file_are_told_apart(tmp_path: Path, monkeypatch: pyte
     file = tmp_path / "two.py"
     file.write_text(ARRAY.format("x") + ARRAY.replace("changed", "second").format("0 / x"))
     only(monkeypatch)
-    assert [(finding.ok, finding.title) for finding in check_file(file)] == [
+    assert [(finding.ok, finding.title) for finding in check_file(file, HERE)] == [
         (True, "changed, runs"),
         (False, "second, runs"),
     ]
@@ -286,7 +299,7 @@ def test_samplers_that_exit_die_or_hang_are_findings_and_the_others_are_checked(
     file = tmp_path / "harmful.py"
     file.write_text(HARMFUL)
     with Executor() as executor:
-        found = faults(check_apart(file, executor, limit_seconds=20))
+        found = faults(check_file(file, executor, limit_seconds=20))
         assert found == {
             "exits, runs": "raises SystemExit in line 7: 0",
             "dies, runs": "the process ended with exit code 5",
@@ -295,7 +308,7 @@ def test_samplers_that_exit_die_or_hang_are_findings_and_the_others_are_checked(
         }
         assert "NaN" in found["lives, runs"]
         file.write_text("import sys\nsys.exit(0)\n")
-        (finding,) = check_apart(file, executor)
+        (finding,) = check_file(file, executor)
     assert (finding.ok, finding.title) == (False, "file")
     assert finding.message == f"the plugin {file} fails on import in line 2: SystemExit: 0"
 

@@ -47,11 +47,7 @@ def task(method: str, problem: str = "seed2d", framework: str = "jax", n: int = 
         ({3: np.nan, 5: np.inf}, "diverged", "2 of 40 samples (5 %) are not finite"),
         ({3: np.nan, 5: 1e9}, "diverged", "1 of 40 samples (2.5 %) are not finite"),
         ({0: 1e300}, "diverged", "1 of 40 samples (2.5 %) are farther than 1000 diameters"),
-        (
-            {7: -1001.0},
-            "diverged",
-            "1 of 40 samples (2.5 %) are farther than 1000 diameters",
-        ),
+        ({7: -1001.0}, "diverged", "1 of 40 samples (2.5 %) are farther than 1000 diameters"),
         ({7: 999.0}, "ok", "a remark"),
     ],
 )

@@ -176,10 +176,10 @@ def test_levels_that_rise_are_refused():
 def test_few_steps_give_numbers_and_cost_what_they_claim(steps: int, label: str):
     """However coarse its grid, a sampler may be wrong but not undefined."""
     method, hyper = CONFIGURATIONS[label]
-    prior = Counting(_torch(seen(method, MIXTURE.instance)).prior)
-    problem = replace(_torch(seen(method, MIXTURE.instance)), prior=prior)
+    problem = _torch(seen(method, MIXTURE.instance))
+    prior = Counting(problem.prior)
     few = {**hyper, "steps": steps} if "steps" in hyper else hyper
-    samples = method.run(problem, Given(0, [1], NOISE), n=N, **few)
+    samples = method.run(replace(problem, prior=prior), Given(0, [1], NOISE), n=N, **few)
     assert bool(torch.isfinite(samples.x).all())
     assert samples.nfe == prior.evaluations
 
