@@ -182,6 +182,7 @@ def test_few_steps_give_numbers_and_cost_what_they_claim(steps: int, label: str)
     samples = method.run(replace(problem, prior=prior), Given(0, [1], NOISE), n=N, **few)
     assert bool(torch.isfinite(samples.x).all())
     assert samples.nfe == prior.evaluations
+    assert samples.nfe > 0 or "steps" not in hyper
 
 
 @pytest.mark.parametrize("name", METHOD_NAMES)
