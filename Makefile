@@ -1,6 +1,8 @@
 # make leaderboard              run the quick suite, print the table
 # SUITE=full make leaderboard   the full one; DEVICE=cuda on a GPU
-# make test                     all tests
+# make test                     all tests but those that take minutes; make slow: those
+# make gate                     the ci suite against its baseline: fails if a sampler got worse or slower
+# make speed                    timings, kept in runs/speed.json; compare two such files with run_benchmark.py compare
 # make check                    what continuous integration runs
 
 SUITE ?= quick
@@ -9,7 +11,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 comma := ,
 
-.PHONY: leaderboard test slow lint speed check clean
+.PHONY: leaderboard test slow lint gate speed check clean
 
 leaderboard: .venv/.$(DEVICE)
 	$(BIN)/python run_benchmark.py run --suite $(SUITE) --device $(DEVICE)
@@ -26,11 +28,15 @@ lint: .venv/.cpu
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
+gate: .venv/.cpu
+	$(BIN)/python run_benchmark.py run --suite ci
+	$(BIN)/python run_benchmark.py compare runs/ci benchmarks/baselines/ci.json
+
 speed: .venv/.cpu
+	mkdir -p runs
 	$(BIN)/python -m pytest benchmarks/speed --benchmark-json=runs/speed.json
 
-check: test lint
-	$(MAKE) leaderboard SUITE=ci
+check: test lint gate
 
 # One environment from the pinned versions; made anew when a pin or a dependency changes.
 .venv/.%: pyproject.toml constraints.txt

@@ -7,15 +7,20 @@ import re
 import signal
 import sys
 import traceback
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from rich.console import Console
 
+    from benchmarks.executor import Executor
     from benchmarks.plan import Plan, Request
+    from benchmarks.store import RunDirectory
 
 PACKAGES = ("benchmarks", "methods", "problems", "scores", "reports")
 WIDTH = 160
@@ -30,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Suite = Annotated[str, typer.Option(help="quick, ci, full, exhaustive, or the path of a TOML file.")]
+Suite = Annotated[str, typer.Option(help="quick, ci, full, exhaustive, calibration, or the path of a TOML file.")]
 Problems = Annotated[str | None, typer.Option(help="Names or patterns, separated by commas: 'seed2d,gmm25-8-*'.")]
 Methods = Annotated[str | None, typer.Option(help="Names or patterns with presets: 'dps,dps[paper],em-*'.")]
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with samplers of your own.")]
@@ -41,6 +46,9 @@ Framework = Annotated[Literal["auto", "torch", "jax"], typer.Option(help="Where 
 Device = Annotated[Literal["cpu", "cuda"], typer.Option(help="The device that samples are drawn on.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Of every random stream; 0 is a seed like any other.")]
 Timeout = Annotated[float | None, typer.Option(min=0.001, help="Seconds that one task may take.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Tasks that run at once, each on cores of its own.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of a task; 1 on a CPU if not given.")]
+Scheduler = Annotated[str | None, typer.Option(help="Of a Dask cluster to run on, tcp://HOST:8786.")]
 Directory = Annotated[Path, typer.Argument(help="A run directory.")]
 
 
@@ -58,35 +66,40 @@ def run(
     out: Annotated[Path | None, typer.Option(help="The run directory; runs/<suite> if not given.")] = None,
     seed: Seed = None,
     timeout: Timeout = None,
+    workers: Workers = None,
+    threads: Threads = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Run a suite, or what you select of it; a second run of the same command goes on where the first stopped."""
     from benchmarks.campaign import carry_out, start, take_stock
-    from benchmarks.executor import Executor
+    from benchmarks.gates import run_gates
+    from benchmarks.guard import take_guard
     from benchmarks.overview import any_failed, outcome_lines
     from benchmarks.progress import reporter
-    from benchmarks.results import collect
     from benchmarks.store import open_run
 
     _load_plugins(plugin)
-    request = _request(problems, methods, sets, n, instances, framework, device, seed, timeout)
+    request = _request(problems, methods, sets, n, instances, framework, device, seed, timeout, threads)
     plan = _plan(suite, request)
     console = _console()
     stopped = False
     with open_run(out or Path("runs") / Path(suite).stem, create=True) as directory:
         try:
             tell = reporter(console)
-            with Executor(tuple(plugin or ()), device, tell.murmur) as executor:
+            with _executor(plugin, device, workers, threads, scheduler, tell.murmur) as executor:
                 start(plan, directory, executor, command=sys.argv, suite=suite)
                 _say(console, [*directory.complaints, *take_stock(plan, directory).sentences()])
-                signal.signal(signal.SIGTERM, signal.default_int_handler)
-                carry_out(plan, directory, executor, tell)
+                with _collected(directory):
+                    carry_out(plan, directory, executor, tell)
+                    if plan.gates:
+                        run_gates(plan, directory, executor, tell)
+                    if plan.guard:
+                        take_guard(plan, directory, executor, tell)
         except KeyboardInterrupt:
             stopped = True
-        collect(directory)
     _say(console, outcome_lines(plan, directory))
     if stopped:
-        _say(console, [f"stopped; what is finished stays in {directory.path}, and the same command goes on from there"])
-        raise typer.Exit(130)
+        raise _stopped(directory.path, console)
     _report(directory.path, console)
     raise typer.Exit(int(any_failed(plan, directory)))
 
@@ -104,12 +117,13 @@ def plan(
     device: Device = "cpu",
     seed: Seed = None,
     timeout: Timeout = None,
+    threads: Threads = None,
 ) -> None:
     """Print what `run` with the same options would run, and how long it would take."""
     from benchmarks.overview import plan_lines
 
     _load_plugins(plugin)
-    request = _request(problems, methods, sets, n, instances, framework, device, seed, timeout)
+    request = _request(problems, methods, sets, n, instances, framework, device, seed, timeout, threads)
     _say(_console(), plan_lines(_plan(suite, request)))
 
 
@@ -126,27 +140,87 @@ def list_(
 
 
 @app.command()
-def score(directory: Directory, plugin: Plugins = None) -> None:
+def score(directory: Directory, plugin: Plugins = None, workers: Workers = None) -> None:
     """Score the kept samples of a run again, without sampling."""
-    from benchmarks.campaign import rescore
-    from benchmarks.executor import Executor
     from benchmarks.progress import reporter
-    from benchmarks.results import collect
+    from benchmarks.rescore import rescore
     from benchmarks.store import open_run
 
     _load_plugins(plugin)
     console = _console()
-    with open_run(directory, create=False) as opened, Executor(tuple(plugin or ())) as executor:
-        sentences = rescore(opened, executor, reporter(console))
-        collect(opened)
-        _say(console, [*opened.complaints, *sentences])
+    tell = reporter(console)
+    with open_run(directory, create=False) as opened:
+        try:
+            with _executor(plugin, "cpu", workers, None, None, tell.murmur) as executor, _collected(opened):
+                sentences = rescore(opened, executor, tell)
+        except KeyboardInterrupt:
+            raise _stopped(directory, console) from None
+    _say(console, [*opened.complaints, *sentences])
     _report(directory, console)
 
 
 @app.command()
-def report(directory: Directory) -> None:
+def report(
+    directory: Directory,
+    max_work: Annotated[
+        float | None, typer.Option(help="Only cells of at most this nfe + vjp per sample, ranked among themselves.")
+    ] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option(help="Only cells of at most this many seconds per 1000 samples, training included.")
+    ] = None,
+) -> None:
     """Write the tables and pictures of a run again, and print the leaderboard."""
-    _report(directory, _console())
+    _report(directory, _console(), max_work, max_seconds)
+
+
+@app.command()
+def gates(
+    suite: Suite = "quick",
+    problems: Problems = None,
+    plugin: Plugins = None,
+    n: Samples = None,
+    instances: Instances = None,
+    seed: Seed = None,
+    out: Annotated[Path | None, typer.Option(help="The run directory; runs/<suite> if not given.")] = None,
+    workers: Workers = None,
+) -> None:
+    """Try the metrics on exact samples and on planted faults, and print which may be believed on which problem."""
+    from benchmarks.gates import run_gates
+    from benchmarks.plan import Request
+    from benchmarks.progress import reporter
+    from benchmarks.store import open_run
+
+    _load_plugins(plugin)
+    request = Request(_names(problems, "--problems"), methods=("exact",), n=n, instances=instances, seed=seed)
+    plan = _plan(suite, request)
+    console = _console()
+    tell = reporter(console)
+    with open_run(out or Path("runs") / Path(suite).stem, create=True) as directory:
+        try:
+            with _executor(plugin, "cpu", workers, None, None, tell.murmur) as executor, _stoppable():
+                run_gates(plan, directory, executor, tell)
+        except KeyboardInterrupt:
+            raise _stopped(directory.path, console) from None
+    _print_gates(directory.path, [row.task.problem for row in plan.tasks], console)
+
+
+@app.command()
+def compare(
+    run: Annotated[Path, typer.Argument(help="A run directory, or a JSON file of pytest-benchmark.")],
+    baseline: Annotated[Path, typer.Argument(help="A baseline file, another run directory, or such a JSON file.")],
+    threshold: Annotated[float, typer.Option(min=0.01, help="The slowdown and growth of memory that pass.")] = 0.2,
+    accept: Annotated[str | None, typer.Option(help="Write this method or problem of RUN into BASELINE.")] = None,
+    because: Annotated[str, typer.Option(help="The reason for --accept, kept in the baseline.")] = "",
+) -> None:
+    """Say what got worse against a baseline: exit code 1 if anything did."""
+    from benchmarks.compare_command import accepted, compared
+
+    if accept is not None:
+        _say(_console(), accepted(run, baseline, accept, because))
+        return
+    lines, worse = compared(run, baseline, threshold)
+    _say(_console(), lines)
+    raise typer.Exit(int(worse))
 
 
 @app.command()
@@ -164,12 +238,77 @@ def check(
     raise typer.Exit(int(not all(finding.ok for finding in findings)))
 
 
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C and SIGTERM interrupt the work inside, once: what is done about it is not interrupted again."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def stop(*_: object) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _collected(directory: RunDirectory) -> Iterator[None]:
+    """Whatever ends the work inside, the tables of what is finished are written; no signal keeps them from it."""
+    from benchmarks.results import collect
+    from problems.names import UsageError
+
+    with _stoppable():
+        error: BaseException | None = None
+        try:
+            yield
+        except BaseException as caught:
+            error = caught
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        try:
+            collect(directory)
+        except UsageError:  # a full disk may be what ended the work: the first error is the one to tell
+            if error is None:
+                raise
+        if error is not None:
+            raise error
+
+
+def _stopped(directory: Path, console: Console) -> typer.Exit:
+    _say(console, [f"stopped; what is finished stays in {directory}, and the same command goes on from there"])
+    return typer.Exit(130)
+
+
+def _executor(
+    plugins: list[Path] | None,
+    device: str,
+    workers: int | None,
+    threads: int | None,
+    scheduler: str | None,
+    listen: Callable[[str, str], None],
+) -> Executor:
+    from benchmarks.devices import default_threads, default_workers
+    from benchmarks.executor import Executor
+
+    threads = threads or default_threads(device)
+    if scheduler is None:
+        workers = workers or default_workers(device, threads)
+    return Executor(tuple(plugins or ()), device, listen, workers=workers, threads=threads, scheduler=scheduler)
+
+
 def _load_plugins(paths: list[Path] | None) -> None:
     from benchmarks.plugins import load_entry_points, load_file
+    from benchmarks.probe import check_import
 
     for sentence in load_entry_points():
         print(f"warning: {sentence}", file=sys.stderr)
     for path in paths or ():
+        check_import(path)
         load_file(path)
 
 
@@ -183,6 +322,7 @@ def _request(
     device: str,
     seed: int | None,
     timeout: float | None,
+    threads: int | None,
 ) -> Request:
     from benchmarks.plan import Request
     from benchmarks.selection import parse_override
@@ -197,6 +337,7 @@ def _request(
         device=device,
         seed=seed,
         timeout_seconds=timeout,
+        threads=threads,
     )
 
 
@@ -230,23 +371,37 @@ def _say(console: Console, sentences: list[str]) -> None:
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
-def _report(directory: Path, console: Console) -> None:
+def _report(directory: Path, console: Console, max_work: float | None = None, max_seconds: float | None = None) -> None:
     import reports
     from problems.names import UsageError
+    from reports.equal_work import Budget
     from reports.run import RunError
 
     try:
-        files = reports.write_report(directory)
-        reports.print_leaderboard(directory, console)
+        cut = max_work is not None or max_seconds is not None
+        budget = Budget(max_work, max_seconds) if cut else None
+        files = reports.write_report(directory, budget)
+        reports.print_leaderboard(directory, console, budget)
     except RunError as error:
         raise UsageError(str(error)) from error
     except OSError as error:
         raise UsageError(f"cannot write the report in {directory}: {error.strerror}") from error
     tables = [path.name for path in files if path.parent == directory]
-    pictures = len(files) - len(tables)
-    _say(
-        console, [f"in {directory}: results.parquet, results.csv, {', '.join(tables)}, {pictures} pictures in figures/"]
-    )
+    pictures = sum(path.parent.name == "figures" for path in files)
+    names = ["results.parquet", "results.csv", *tables] if pictures else tables
+    _say(console, [f"in {directory}: {', '.join(names)}" + (f", {pictures} pictures in figures/" if pictures else "")])
+    _say(console, [f"the page: {path}" for path in files if path.name == "index.html"])
+
+
+def _print_gates(directory: Path, problems: list[str], console: Console) -> None:
+    import reports
+    from problems.names import UsageError
+    from reports.run import RunError
+
+    try:
+        reports.print_gates(directory, console, problems)
+    except RunError as error:
+        raise UsageError(str(error)) from error
 
 
 def foreign_package() -> str:

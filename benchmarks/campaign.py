@@ -5,29 +5,27 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-import time
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
+from benchmarks.agenda import Agenda, owners
+from benchmarks.cards import cards
+from benchmarks.errands import Errand, keep, keep_metrics, row, to_prepare, to_score
 from benchmarks.executor import Executor
-from benchmarks.judge import Metrics
-from benchmarks.pictures import INSTANCES
 from benchmarks.plan import Plan, Planned
+from benchmarks.plugins import guest
 from benchmarks.progress import Reporter
 from benchmarks.provenance import code_of, problems_code, scores_code, versions
 from benchmarks.records import Record
-from benchmarks.store import RunDirectory, floor_file
-from benchmarks.tasks import SCHEMA, Task, digest
+from benchmarks.store import RunDirectory
+from benchmarks.tasks import SCHEMA, Task
 from benchmarks.worker import Failure
 from problems import FAMILIES
 from problems.names import UsageError
 
 _TO_RUN = ("new", "code", "config")
-_FLOOR_DRAWS = 20
-"""Where a floor was lost."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +73,8 @@ def start(plan: Plan, run: RunDirectory, executor: Executor, *, command: list[st
     missing, name = reply
     if missing:
         raise UsageError(missing)
+    if executor.scheduler is not None and executor.call("code") != code_of():
+        raise UsageError(f"the workers of {executor.scheduler} have another version of problems/ or methods/")
     content = {
         "schema": SCHEMA,
         "command": command,
@@ -87,128 +87,144 @@ def start(plan: Plan, run: RunDirectory, executor: Executor, *, command: list[st
         "code": code_of(),
         "scores_code": scores_code(),
         "foreign_truths": sorted(name for name, family in FAMILIES.items() if not family.model_truth),
+        **cards(),
     }
     run.write("run.json", json.dumps(content, indent=1).encode())
 
 
 def carry_out(plan: Plan, run: RunDirectory, executor: Executor, tell: Reporter) -> None:
-    """Runs what is left of a plan.
+    """Runs what is left of a plan: problem by problem, and while the last tasks of one run, the first of the next.
 
     Raises:
-        UsageError: if the run directory cannot be written; what is finished is kept.
+        UsageError: if the run directory cannot be written, or no worker is left; what is finished is kept.
     """
-    tell.start(len(plan.tasks), plan.seconds)
+    campaign = _Campaign(plan, run, executor, tell)
+    tell.start(len(plan.tasks), plan.seconds / executor.workers)
     try:
-        for _, group in groupby(plan.tasks, key=lambda p: p.task.problem):
-            start = time.monotonic()
-            tasks = list(group)
-            waiting = [p.task for p in tasks if not p.skip and _state(p, run, plan.timeout_seconds) in _TO_RUN]
-            if waiting:
-                tell.begin(f"compiling for {waiting[0].problem}")
-                one_per_row = {(task.config, task.framework): task for task in reversed(waiting)}
-                executor.call("compile", list(one_per_row.values()), timeout_seconds=plan.timeout_seconds)
-            _carry_out_problem(tasks, plan, time.monotonic() - start, run, executor, tell)
+        executor.serve(campaign.take, campaign.done)
     finally:
         tell.stop()
 
 
-def _carry_out_problem(
-    tasks: list[Planned], plan: Plan, spent: float, run: RunDirectory, executor: Executor, tell: Reporter
-) -> None:
-    """The tasks of one problem, which has already taken `spent` seconds of its budget."""
-    prepared: set[int] = set()
-    outdated = 0
-    for planned in tasks:
-        start = time.monotonic()
-        task = planned.task
-        if not planned.skip and task.instance not in prepared:
-            tell.begin(f"exact samples of {task.problem} {task.instance}")
-            _prepare(task, plan.floor_draws, run, executor, tell)
-            prepared.add(task.instance)
-        tell.begin(f"{task.problem} {task.instance} {task.config}")
-        outcome = _advance(planned, plan, spent > plan.sizes[task.problem].budget_seconds, run, executor)
-        outdated += outcome == "outdated"
-        spent += time.monotonic() - start
-        tell.advance(planned.seconds, ran=outcome == "ran")
-    if outdated:
-        tell.say(
-            f"{tasks[0].task.problem}: {outdated} results of another code or configuration stay as they were, because "
-            "their tasks would be skipped now"
+class _Campaign:
+    """A plan on its way through the workers; `take` and `done` are called by `Executor.serve`."""
+
+    def __init__(self, plan: Plan, run: RunDirectory, executor: Executor, tell: Reporter) -> None:
+        self.plan, self.run, self.executor, self.tell = plan, run, executor, tell
+        self._left = [list(group) for _, group in groupby(plan.tasks, key=lambda p: p.task.problem)][::-1]
+        self._open: list[Agenda] = []
+
+    def take(self, seat: int) -> Errand | None:
+        """The next errand of a worker."""
+        while True:
+            for agenda in list(self._open):
+                errand = self._take_from(agenda, seat)
+                if errand is not None:
+                    self.tell.begin(errand.what)
+                    return errand
+                if agenda.over:
+                    self._close(agenda)
+            if not self._left or len(self._open) > 1:
+                return None
+            self._open.append(self._agenda(self._left.pop()))
+
+    def done(self, errand: Errand, reply: Any, seconds: float) -> None:
+        """Keeps what an errand gave."""
+        (agenda,) = [one for one in self._open if errand in one.under_way]
+        agenda.end(errand, seconds)
+        if errand.file:
+            keep(errand.file, reply, errand.made_from, self.run, self.tell)
+        elif errand.planned is not None:
+            if errand.name == "evaluate":
+                keep_metrics(self.run.records[errand.planned.task.id], reply, self.run)
+            else:
+                self._keep_task(errand.planned, reply, errand.remark)
+            self.tell.advance(errand.planned.seconds, ran=errand.name == "sample")
+
+    def _take_from(self, agenda: Agenda, seat: int) -> Errand | None:
+        """An errand with its arguments; tasks beyond the budget are skipped on the way."""
+        budget = self.plan.sizes[agenda.problem].budget_seconds
+        while (errand := agenda.take(seat)) is not None:
+            if errand.planned is None:
+                return errand
+            task = errand.planned.task
+            if errand.name == "evaluate":
+                if (arguments := to_score(task, self.run)) is not None:
+                    errand.arguments = arguments
+                    return errand
+                errand.name = "sample"
+            if agenda.seconds <= budget:
+                errand.arguments, errand.timeout_seconds = (task,), self.plan.timeout_seconds
+                errand.guest = guest(task.method)
+                return errand
+            agenda.end(errand, 0.0)
+            agenda.outdated += _skip(task, f"the time budget of {task.problem}, {budget:g} s, is used up", self.run)
+            self.tell.advance(errand.planned.seconds, ran=False)
+        return None
+
+    def _agenda(self, tasks: list[Planned]) -> Agenda:
+        """What is to be done for one problem; tasks that need nothing are settled at once."""
+        agenda = Agenda(tasks[0].task.problem)
+        states = {p.task.id: _state(p, self.run, self.plan.timeout_seconds) for p in tasks if not p.skip}
+        waiting = [p for p in tasks if states.get(p.task.id) in _TO_RUN]
+        owner = owners(waiting, self.executor.workers)
+        for worker in range(self.executor.workers):
+            ours = [p.task for p in reversed(waiting) if not guest(p.task.method)]
+            own = {row(task): task for task in ours if owner[row(task)] == worker}
+            if own:
+                what = f"compiling for {agenda.problem}"
+                job = Errand("compile", (list(own.values()),), what, self.plan.timeout_seconds, seat=worker)
+                agenda.errands.append(job)
+        met: set[int] = set()
+        for planned in tasks:
+            task = planned.task
+            if not planned.skip and task.instance not in met:
+                met.add(task.instance)
+                agenda.errands += to_prepare(task, self.plan.floor_draws, self.run)
+            if planned.skip:
+                agenda.outdated += _skip(task, planned.skip, self.run)
+            elif states[task.id] == "finished":
+                self.run.settle(task)
+            else:
+                name = "evaluate" if states[task.id] == "rescore" else "sample"
+                what = f"{task.problem} {task.instance} {task.config}"
+                seat = owner.get(row(task))
+                agenda.errands.append(Errand(name, what=what, instance=task.instance, planned=planned, seat=seat))
+                continue
+            self.tell.advance(planned.seconds, ran=False)
+        return agenda
+
+    def _close(self, agenda: Agenda) -> None:
+        self._open.remove(agenda)
+        if agenda.outdated:
+            self.tell.say(
+                f"{agenda.problem}: {agenda.outdated} results of another code or configuration stay as they were, "
+                "because their tasks would be skipped now"
+            )
+
+    def _keep_task(self, planned: Planned, reply: Any, remark: str) -> None:
+        if isinstance(reply, Failure):
+            record, arrays = Record(planned.task, reply.status, reply.reason, reply.traceback), None
+        else:
+            record, arrays = reply
+        record = replace(
+            record,
+            reason=record.reason if arrays is None else "; ".join(filter(None, (record.reason, remark))),
+            timeout_seconds=self.plan.timeout_seconds,
+            versions=versions(),
+            problems_code=problems_code(),
+            scores_code=scores_code(),
         )
+        self.run.commit(record, arrays if planned.keep else None)
 
 
-def _prepare(task: Task, draws: int, run: RunDirectory, executor: Executor, tell: Reporter) -> None:
-    """Stores the floor and the picture of a task's instance, unless they are there."""
-    problem, index, seed = task.problem, task.instance, task.seed
-    floor, made_from = floor_file(task), digest([seed, draws, problems_code(), scores_code()])
-    if run.kept_arrays(floor, made_from) is None:
-        _keep(floor, executor.call("floor", problem, index, task.n, seed, draws), made_from, run, tell)
-    picture, made_from = f"pictures/{problem}-{index}.npz", digest([seed, problems_code()])
-    if index < INSTANCES and run.kept_arrays(picture, made_from) is None:
-        _keep(picture, executor.call("picture", problem, index, seed), made_from, run, tell)
-
-
-def rescore(run: RunDirectory, executor: Executor, tell: Reporter) -> list[str]:
-    """Scores the kept samples of a run again; returns one sentence for each reason why some could not be."""
-    scored = [record for record in run.records.values() if record.metrics]
-    current = [r for r in scored if r.problems_code == problems_code() and r.task.problem in FAMILIES]
-    without = 0
-    tell.start(len(current), 0.1 * len(current))
-    try:
-        for record in sorted(current, key=lambda record: record.task.slot):
-            task = record.task
-            tell.begin(f"{task.problem} {task.instance} {task.config}")
-            old = run.kept_arrays(floor_file(task)) or {}
-            _prepare(task, max((len(draws) for draws in old.values()), default=_FLOOR_DRAWS), run, executor, tell)
-            without += not _score_again(record, run, executor)
-            tell.advance(0.1, ran=True)
-    finally:
-        tell.stop()
-    told = [
-        (len(current) - without, "tasks scored again"),
-        (without, "tasks left as they were, because their samples were not kept"),
-        (len(scored) - len(current), "tasks left as they were, because the problems changed since; run them again"),
-    ]
-    return [f"{what}: {count}" for count, what in told if count]
-
-
-def _advance(planned: Planned, plan: Plan, exhausted: bool, run: RunDirectory, executor: Executor) -> str:
-    """One task: 'ran', 'idle' (skipped, already there or scored again), or 'outdated' (see `_skip`)."""
-    task = planned.task
-    if planned.skip:
-        return _skip(task, planned.skip, run)
-    state = _state(planned, run, plan.timeout_seconds)
-    if state == "rescore" and _score_again(run.records[task.id], run, executor):
-        return "idle"
-    if state == "finished":
-        run.settle(task)
-        return "idle"
-    if exhausted:
-        limit = plan.sizes[task.problem].budget_seconds
-        return _skip(task, f"the time budget of {task.problem}, {limit:g} s, is used up", run)
-    reply = executor.call("sample", task, timeout_seconds=plan.timeout_seconds)
-    if isinstance(reply, Failure):
-        record, arrays = Record(task, reply.status, reply.reason, reply.traceback), None
-    else:
-        record, arrays = reply
-    record = replace(
-        record,
-        timeout_seconds=plan.timeout_seconds,
-        versions=versions(),
-        problems_code=problems_code(),
-        scores_code=scores_code(),
-    )
-    run.commit(record, arrays if planned.keep else None)
-    return "ran"
-
-
-def _skip(task: Task, reason: str, run: RunDirectory) -> str:
-    """Skips a task, unless its slot holds an older result: better than none, and never thrown away."""
+def _skip(task: Task, reason: str, run: RunDirectory) -> bool:
+    """Skips a task, unless its slot holds an older result: better than none, and never thrown away; True if it does."""
     held = run.records.get(task.id) or run.replaced_by(task)
-    if held is not None and held.metrics:
-        return "outdated"
+    if held is not None and held.scored:
+        return True
     run.commit(Record(task, "skipped", reason, versions=versions()))
-    return "idle"
+    return False
 
 
 def _state(planned: Planned, run: RunDirectory, timeout_seconds: float) -> str:
@@ -218,31 +234,9 @@ def _state(planned: Planned, run: RunDirectory, timeout_seconds: float) -> str:
     if record is not None:
         if record.status == "skipped" or (record.status == "timeout" and record.timeout_seconds < timeout_seconds):
             return "new"
-        changed = record.metrics and record.scores_code != scores_code()
+        changed = record.scored and record.scores_code != scores_code()
         return "rescore" if changed else "finished"
     before = run.replaced_by(task)
     if before is None:
         return "new"
     return "code" if dataclasses.replace(before.task, code=task.code) == task else "config"
-
-
-def _score_again(record: Record, run: RunDirectory, executor: Executor) -> bool:
-    """Replaces the metrics of a record; False if its samples are not there."""
-    task, kept = record.task, run.samples(record.task)
-    if kept is None:
-        return False
-    reply: Metrics | Failure = executor.call(
-        "evaluate", task.problem, task.instance, task.seed, kept["x"], kept.get("log_prob")
-    )
-    if isinstance(reply, Failure):
-        run.commit(replace(record, status=reply.status, reason=reply.reason, traceback=reply.traceback))
-    else:
-        run.commit(replace(record, metrics=reply, scores_code=scores_code()))
-    return True
-
-
-def _keep(name: str, reply: dict[str, np.ndarray] | Failure, made_from: str, run: RunDirectory, tell: Reporter) -> None:
-    if isinstance(reply, Failure):
-        tell.say(f"{name} is missing: {reply.reason}")
-    else:
-        run.keep_arrays(name, reply, made_from)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from benchmarks.prepare import cores
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
@@ -75,3 +78,24 @@ def peak_bytes(device: str, framework: str) -> int:
 
     factor = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * factor
+
+
+def memory_bytes() -> int:
+    """The memory that this machine, or the container that this process is in, has in all."""
+    import psutil
+
+    limits = [psutil.virtual_memory().total]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # 'max': there is none
+            limits.append(int(Path(path).read_text()))
+    return min(limits)
+
+
+def default_threads(device: str) -> int:
+    """CPU threads of a task: one, because tasks are small and several run at once; all to compile for a GPU."""
+    return 1 if device == "cpu" else len(cores())
+
+
+def default_workers(device: str, threads: int) -> int:
+    """As many workers as there are cores for; a GPU serves one task at a time."""
+    return max(len(cores()) // threads, 1) if device == "cpu" else 1

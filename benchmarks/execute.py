@@ -16,11 +16,13 @@ import numpy as np
 
 from benchmarks.devices import peak_bytes, reset_peak, wait
 from benchmarks.provenance import thread_count
-from benchmarks.tasks import Task
+from benchmarks.stacks import Stack, chunks, over_instances, stacked
+from benchmarks.tasks import Task, seed_words
 from benchmarks.work import UnknownLength, Work, count_jaxpr, counted, work_of
 from methods import METHODS, Samples
 from problems import Instance, Problem, load
 from problems.arrays import Key, make_key
+from problems.contract import to
 
 Run = Callable[[Problem, Key], Samples]
 
@@ -31,6 +33,8 @@ class Drawn:
 
     Attributes:
         x: (n, *shape), float64 of the sampler's float32. log_prob: (n,) or None.
+        exact_x: (n, *shape), draws of the exact posterior, and exact_log_prob: (n,), the method's log density there;
+            both None for a method without one.
         work: counted by the harness, else by the method, else None. remark: what to say about it, or ''.
         seconds_compile: of the harness's compilation, or 'compile_seconds' in the method's own info.
         peak_bytes: see `devices.peak_bytes`; for a compiled program on a GPU what that program needs.
@@ -46,6 +50,8 @@ class Drawn:
     seconds_sample: float
     peak_bytes: int
     info: dict[str, float]
+    exact_x: np.ndarray | None = None
+    exact_log_prob: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -74,8 +80,11 @@ class Programs:
     _kept: OrderedDict[Any, Program] = field(default_factory=OrderedDict)
     _charged: set[Any] = field(default_factory=set)
 
-    def get(self, task: Task, problem: Problem, key: Key) -> tuple[Program, float]:
-        """The program of a task, and the seconds that it took to make on the first call that uses it, then 0."""
+    def get(self, task: Task, problem: Problem | Stack, key: Key) -> tuple[Program, float]:
+        """The program of a task, and the seconds that it took to make on the first call that uses it, then 0.
+
+        For a stack of problems, with a key for each, it is the program that runs them at once.
+        """
         signature = _signature(task, problem)
         program = self._kept.get(signature) or self._make(signature, task, problem, key)
         seconds = 0.0 if signature in self._charged else program.seconds
@@ -84,21 +93,22 @@ class Programs:
 
     def compile(self, tasks: list[Task]) -> None:
         """Compiles the programs of several tasks at once, one per CPU; one that fails is left to its own task."""
-        missing: dict[Any, tuple[Task, Problem]] = {}
+        missing: dict[Any, tuple[Task, Any, Key]] = {}
         for task in tasks:
             if task.framework == "jax" and METHODS[task.method].framework == "array":
-                problem = _carried(task.problem, task.instance, task.oracle, task.framework, task.device)
-                missing.setdefault(_signature(task, problem), (task, problem))
+                with suppress(ValueError):  # instances that cannot be stacked: they run one by one
+                    problem, key = _inputs(task)
+                    missing.setdefault(_signature(task, problem), (task, problem, key))
 
         def compile_one(signature: Any) -> None:
-            task, problem = missing[signature]
+            task, problem, key = missing[signature]
             with suppress(Exception):
-                self._make(signature, task, problem, _key(task))
+                self._make(signature, task, problem, key)
 
         with ThreadPoolExecutor(thread_count()) as pool:
             list(pool.map(compile_one, [signature for signature in missing if signature not in self._kept]))
 
-    def _make(self, signature: Any, task: Task, problem: Problem, key: Key) -> Program:
+    def _make(self, signature: Any, task: Task, problem: Problem | Stack, key: Key) -> Program:
         self.made += 1
         program = self._kept[signature] = _make(task, problem, key)
         if len(self._kept) > self.size:
@@ -128,26 +138,56 @@ def execute(task: Task, programs: Programs) -> Drawn:
     wait(task.device, samples.x, samples.log_prob)
     seconds = time.perf_counter() - start
     peak = program.device_bytes or peak_bytes(task.device, task.framework)
-    work, remark = _judged(program.work, samples)
+    work, remark = judged(program.work, samples)
     info = {name: float(value) for name, value in samples.info.items()}
+    exact_x, exact_log_prob, complaint = _asked_at_exact_draws(samples, task)
     compiled, train = info.pop("compile_seconds", 0.0), float(samples.train_seconds)
     return Drawn(
-        x=_host(samples.x),
-        log_prob=None if samples.log_prob is None else _host(samples.log_prob),
+        x=host(samples.x),
+        log_prob=None if samples.log_prob is None else host(samples.log_prob),
         work=work,
-        remark=remark,
+        remark="; ".join(filter(None, (remark, complaint))),
         seconds_compile=seconds_compile + compiled,
         seconds_train=train,
         seconds_sample=max(seconds - train - compiled, 0.0),
         peak_bytes=peak,
         info=info,
+        exact_x=exact_x,
+        exact_log_prob=exact_log_prob,
     )
+
+
+def _asked_at_exact_draws(samples: Samples, task: Task) -> tuple[np.ndarray | None, np.ndarray | None, str]:
+    """Exact draws, the same for all methods, and the method's log density there; or what is wrong with that.
+
+    A density that fails costs no samples.
+    """
+    if samples.log_density is None:
+        return None, None, ""
+    key = make_key("numpy", seed_words(task.seed, task.problem, task.instance, "exact draws"))
+    x = instance_of(task.problem, task.instance).posterior.sample(key, task.n).astype(np.float32)
+    try:
+        log_prob = host(samples.log_density(to(x, task.framework, device=task.device)))
+    except Exception as error:
+        return None, None, f"its log_density raises {type(error).__name__}: {error}"
+    if log_prob.shape != (task.n,):
+        return None, None, f"its log_density has the shape {log_prob.shape}, expected {(task.n,)}"
+    return x.astype(np.float64), log_prob, ""
 
 
 @lru_cache(maxsize=4)
 def _carried(problem: str, index: int, oracle: bool, framework: str, device: str) -> Problem:
     instance = instance_of(problem, index)
     return (instance.oracle() if oracle else instance.problem).to(framework, device=device)
+
+
+def _inputs(task: Task) -> tuple[Any, Key]:
+    """What a task's program is made for: its problem and key, or the first chunk of its instances."""
+    if task.instances == 1:
+        return _carried(task.problem, task.instance, task.oracle, task.framework, task.device), _key(task)
+    stack, keys = stacked(task)
+    places = chunks(task)[0]
+    return stack.part(places), keys[places]
 
 
 def _key(task: Task) -> Key:
@@ -179,8 +219,10 @@ def _check(samples: Any, expected: tuple[int, ...]) -> None:
         raise ValueError(f"expected real samples, got {samples.x.dtype}")
 
 
-def _make(task: Task, problem: Problem, key: Key) -> Program:
+def _make(task: Task, problem: Problem | Stack, key: Key) -> Program:
     run = _sampler(task)
+    if isinstance(problem, Stack):
+        return _compiled_stack(run, problem, key, task)
     if task.framework == "torch":
         return _counted_in_torch(run, problem, key, task.n)
     if METHODS[task.method].framework == "jax":  # it compiles what it wants, when it wants
@@ -204,9 +246,26 @@ def _compiled(run: Run, problem: Problem, key: Key, task: Task) -> Program:
         work = count_jaxpr(traced.jaxpr, task.n) if wrap is counted else None
     program = traced.lower().compile()
     seconds = time.perf_counter() - start
-    memory = program.memory_analysis() if task.device == "cuda" else None
-    needed = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes if memory else 0
-    return Program(lambda problem, key: program(wrap(problem), key), work, seconds, needed)
+    return Program(lambda problem, key: program(wrap(problem), key), work, seconds, _device_bytes(program, task.device))
+
+
+def _compiled_stack(run: Run, stack: Stack, keys: Key, task: Task) -> Program:
+    """The sampler mapped over the instances of a stack; its work is read off a trace of the first one alone."""
+    import jax
+
+    start = time.perf_counter()
+    work = None
+    with suppress(Exception):
+        first = stack.one(tuple(leaf[0] for leaf in stack.varying))
+        work = count_jaxpr(jax.jit(run).trace(counted(first), keys[0]).jaxpr, task.n)
+    program = jax.jit(over_instances(run)).lower(stack, keys).compile()
+    return Program(program, work, time.perf_counter() - start, _device_bytes(program, task.device))
+
+
+def _device_bytes(program: Any, device: str) -> int:
+    """What a compiled program needs on a GPU; 0 elsewhere."""
+    memory = program.memory_analysis() if device == "cuda" else None
+    return memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes if memory else 0
 
 
 def _unmarked(problem: Problem) -> Problem:
@@ -228,7 +287,7 @@ def _counted_in_torch(run: Run, problem: Problem, key: Key, n: int) -> Program:
     return Program(run, work, time.perf_counter() - start)
 
 
-def _judged(work: Work | None, samples: Samples) -> tuple[Work | None, str]:
+def judged(work: Work | None, samples: Samples) -> tuple[Work | None, str]:
     """The harness's count, checked against the method's own; the method's own where there is no other."""
     nan = float("nan")
     own = {name: nan if value is None else float(value) for name, value in (("nfe", samples.nfe), ("vjp", samples.vjp))}
@@ -244,13 +303,14 @@ def _judged(work: Work | None, samples: Samples) -> tuple[Work | None, str]:
     return work, f"the method reports {' and '.join(wrong)}" if wrong else ""
 
 
-def _host(x: Any) -> np.ndarray:
+def host(x: Any) -> np.ndarray:
+    """An array of any framework as NumPy's float64."""
     if hasattr(x, "detach"):
         x = x.detach().cpu()
     return np.asarray(x, dtype=np.float64)
 
 
-def _signature(task: Task, problem: Problem) -> Any:
+def _signature(task: Task, problem: Problem | Stack) -> Any:
     """What a program depends on; in JAX the problem counts by its tree, static fields, shapes and dtypes alone."""
     names = (task.method, task.hyper, task.n, task.framework, task.device, task.code)
     if task.framework != "jax":

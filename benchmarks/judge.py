@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import lru_cache
 
 import numpy as np
@@ -14,14 +15,30 @@ from problems import FAMILIES
 Metrics = dict[str, tuple[float, float]]
 
 
-def evaluate(problem: str, index: int, seed: int, x: np.ndarray, log_prob: np.ndarray | None) -> Metrics:
-    """The metrics of samples x, (n, *shape), of one instance; the reference is that of the instance, seed and n."""
+def evaluate(
+    problem: str,
+    index: int,
+    seed: int,
+    x: np.ndarray,
+    log_prob: np.ndarray | None,
+    exact_x: np.ndarray | None = None,
+    exact_log_prob: np.ndarray | None = None,
+    x_true: np.ndarray | None = None,
+) -> Metrics:
+    """The metrics of samples x, (n, *shape), of one instance; the reference is that of the instance, seed and n.
+
+    The log densities of a method that has them: at its samples, and at exact draws. `x_true`: in place of the truth of
+    the instance.
+    """
+    instance = instance_of(problem, index)
     values = scores.evaluate(
         x,
-        instance_of(problem, index),
+        instance if x_true is None else dataclasses.replace(instance, x_true=x_true),
         _reference(problem, index, len(x), seed),
         data_range=FAMILIES[problem].data_range,
         log_prob=log_prob,
+        exact_x=exact_x,
+        exact_log_prob=exact_log_prob,
     )
     return {name: (float(value), float(error)) for name, (value, error) in values.items()}
 
@@ -37,7 +54,7 @@ def floor(problem: str, index: int, n: int, seed: int, draws: int) -> dict[str, 
     )
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)  # the floor of an instance is made while tasks of the one before it run
 def _reference(problem: str, index: int, n: int, seed: int) -> scores.Reference:
     return scores.reference(instance_of(problem, index), n, _words(problem, index, seed))
 

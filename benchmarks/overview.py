@@ -24,7 +24,7 @@ def plan_lines(plan: Plan) -> list[str]:
             name,
             str(tasks[0].task.n),
             str(plan.sizes[name].steps),
-            str(len({p.task.instance for p in tasks})),
+            str(max(p.task.instance + p.task.instances for p in tasks)),
             str(len(tasks)),
             duration(sum(p.seconds for p in tasks)),
             duration(plan.sizes[name].budget_seconds),

@@ -7,17 +7,21 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+from benchmarks.devices import default_threads
 from benchmarks.estimate import estimate_seconds
 from benchmarks.plugins import code_files, plugin_methods
-from benchmarks.provenance import code_of, thread_count
+from benchmarks.provenance import code_of
 from benchmarks.selection import Override, Row, is_glob, label, overrides_of, select, select_rows
 from benchmarks.suites import Limit, Sizes, Suite
 from benchmarks.tasks import Task, canonical
-from benchmarks.tuned_presets import NAME, tuned
+from benchmarks.tuned_presets import NAME, tuned_on
 from methods import METHODS
 from methods.registry import FRAMEWORKS, Method
 from problems import FAMILIES, Family
 from problems.names import UsageError
+
+_RANKS = 64
+"""Bytes of the ranks of one instance of a batch."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Request:
     device: str = "cpu"
     seed: int | None = None
     timeout_seconds: float | None = None
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -47,12 +52,18 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """The tasks in the order in which they run, the sizes and the budget of each problem, and the limit of a task."""
+    """The tasks in the order in which they run, the sizes and the budget of each problem, and the limit of a task.
+
+    gates: whether the metrics are tried on exact and on faulty samples too. guard: whether the run takes what the
+    regression gate needs.
+    """
 
     tasks: tuple[Planned, ...]
     sizes: dict[str, Sizes]
     timeout_seconds: float
     floor_draws: int
+    gates: bool = False
+    guard: bool = False
 
     @property
     def seconds(self) -> float:
@@ -76,19 +87,21 @@ def make_plan(suite: Suite, request: Request) -> Plan:
         sizes = suite.sizes_of(family)
         instances = request.instances or sizes.instances
         cells = [_cell(row, family, request, suite, sizes) for row in rows]
-        for instance in range(instances):
+        for instance in range(1 if suite.batched else instances):
             for row, cell in zip(rows, cells, strict=True):
                 if not _within_limits(row.method, problem, instance, suite.limits, request):
                     continue
-                seconds = _estimate(cell, family, suite, first=instance == 0)
+                batch = instances if suite.batched else 1
+                sized = replace(cell, task=replace(cell.task, instance=instance, instances=batch))
+                seconds = _estimate(sized, family, suite, first=instance == 0)
                 for repeat in range(suite.repeats):
-                    task = replace(cell.task, instance=instance, repeat=repeat)
-                    tasks.append(replace(cell, task=task, seconds=seconds))
+                    tasks.append(replace(sized, task=replace(sized.task, repeat=repeat), seconds=seconds))
     if not tasks:
         raise UsageError("nothing to run: the suite's limits exclude every selected pair of a problem and a method")
     sizes_used = {problem: suite.sizes_of(FAMILIES[problem]) for problem in problems}
     timeout = request.timeout_seconds or suite.timeout_seconds
-    return Plan(tuple(_keep_within(tasks, suite.keep_gib)), sizes_used, timeout, suite.floor_draws)
+    kept = tuple(_keep_within(tasks, suite.keep_gib))
+    return Plan(kept, sizes_used, timeout, suite.floor_draws, suite.gates, suite.guard)
 
 
 def _rows(suite: Suite, request: Request) -> list[Row]:
@@ -127,7 +140,7 @@ def _cell(row: Row, family: Family, request: Request, suite: Suite, sizes: Sizes
     """The first task of a cell, with the reason if it cannot run."""
     method = METHODS[row.method]
     chosen = overrides_of(row.method, request.overrides)
-    preset = tuned().get(family.name, {}).get(row.method) if row.preset == NAME else method.presets[row.preset]
+    preset = tuned_on(family.name, row.method) if row.preset == NAME else method.presets[row.preset]
     fixed = {**(preset or {}), **chosen}
     limited = [limit.steps for limit in suite.limits if limit.steps is not None and limit.concerns(row.method)]
     steps = limited[0] if limited else sizes.steps
@@ -150,7 +163,7 @@ def _cell(row: Row, family: Family, request: Request, suite: Suite, sizes: Sizes
         hyper=canonical(method.configure("default", {**sized, **fixed})),
         seed=suite.seed if request.seed is None else request.seed,
         device=request.device,
-        threads=thread_count(),
+        threads=request.threads or default_threads(request.device),
         code=code_of(*code_files(row.method)),
         oracle=method.oracle,
     )
@@ -178,7 +191,9 @@ def _within_limits(method: str, problem: str, instance: int, limits: list[Limit]
 
 
 def sample_bytes(task: Task) -> int:
-    """What the samples of a task take on the disk, in bytes: x and a log density, float32, and headers."""
+    """What is kept of a task takes on the disk, in bytes: x and a log density, float32, or ranks, and headers."""
+    if task.instances > 1:
+        return _RANKS * task.instances + 4096
     return 4 * task.n * (FAMILIES[task.problem].dim + 1) + 1024
 
 

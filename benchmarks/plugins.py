@@ -27,6 +27,11 @@ def source_of(method: str) -> Path | None:
     return files[0] if files else None
 
 
+def guest(method: str) -> str:
+    """The method's name if it comes from a plugin, else ''."""
+    return method if method in _SOURCES else ""
+
+
 def code_files(method: str) -> tuple[Path, ...]:
     """The files that the samples of a plugin's method depend on: its own, and what it imports from the same folder."""
     return _SOURCES.get(method, ())

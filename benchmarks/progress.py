@@ -21,8 +21,8 @@ class Reporter(Protocol):
     def begin(self, what: str) -> None:
         """What runs now."""
 
-    def murmur(self, line: str) -> None:
-        """What the sampler that runs now printed last."""
+    def murmur(self, line: str, what: str = "") -> None:
+        """What a sampler that runs now printed last, and which; '' is the one that began last."""
 
     def advance(self, estimate: float, *, ran: bool) -> None:
         """One task is done, which was estimated to take so many seconds; whether it ran or needed nothing."""
@@ -80,9 +80,9 @@ class Bar:
         self._what = what
         self._progress.update(self._task, description=what)
 
-    def murmur(self, line: str) -> None:
+    def murmur(self, line: str, what: str = "") -> None:
         if line and self._what:
-            self._progress.update(self._task, description=f"{self._what}: {line}")
+            self._progress.update(self._task, description=f"{what or self._what}: {line}")
 
     def advance(self, estimate: float, *, ran: bool) -> None:
         self._remaining.advance(estimate, ran=ran)
@@ -111,7 +111,7 @@ class Lines:
     def begin(self, what: str) -> None:
         self._what = what
 
-    def murmur(self, line: str) -> None:
+    def murmur(self, line: str, what: str = "") -> None:
         pass
 
     def advance(self, estimate: float, *, ran: bool) -> None:

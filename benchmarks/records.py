@@ -23,6 +23,7 @@ class Record:
         metrics: name -> (value, standard error within the run).
         nfe, vjp, operator_calls: per sample. seconds_*: compiling, training, sampling. peak_bytes: memory.
         info: what the method says of itself, for example a training loss.
+        calibration: of a task with many instances: the fields of each `scores.Finding`.
         timeout_seconds: the limit that it ran under.
         problems_code, scores_code: digests of the code that made the instance and the metrics.
     """
@@ -40,11 +41,17 @@ class Record:
     seconds_sample: float = _NAN
     peak_bytes: int = 0
     info: dict[str, float] = field(default_factory=dict)
+    calibration: list[dict[str, Any]] = field(default_factory=list)
     timeout_seconds: float = _NAN
     started_at: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     problems_code: str = ""
     scores_code: str = ""
+
+    @property
+    def scored(self) -> bool:
+        """Whether there is anything to read off it."""
+        return bool(self.metrics or self.calibration)
 
     def to_json(self) -> str:
         """The content of the file."""
@@ -68,12 +75,19 @@ class Record:
         if content["schema"] != SCHEMA:
             raise ValueError(f"of schema {content['schema']}, this program writes {SCHEMA}")
         try:
+            content.setdefault("instances", 1)  # older than batches
             task = Task(**{name: content.pop(name) for name in _TASK_FIELDS})
             content["metrics"] = {name: (float(v), float(e)) for name, (v, e) in content["metrics"].items()}
             del content["schema"], content["id"]
+            content |= {name: writable(content[name]) for name in ("reason", "traceback") if name in content}
             record = cls(task=task, **content)
         except (KeyError, TypeError, ValueError, AttributeError):
             raise ValueError("foreign") from None
         if record.status not in STATUSES or task.id != expected_id:
             raise ValueError("foreign")
         return record
+
+
+def writable(text: str) -> str:
+    """A text with what no file can hold, surrogates without their other half, as escapes."""
+    return text.encode(errors="backslashreplace").decode()

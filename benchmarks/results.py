@@ -1,19 +1,19 @@
-"""The long table of a run directory, and the floors beside it."""
+"""The long table of a run directory, and the floors beside it; the calibration of batches has a table of its own."""
 
 from __future__ import annotations
 
-import io
 import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.calibration_results import collect_calibration, parquet
 from benchmarks.records import Record
 from benchmarks.store import RunDirectory, floor_file
 from scores import METRICS
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 COLUMNS = (
     *("problem", "instance", "method", "config", "framework", "repeat", "metric", "value", "stderr", "floor95"),
@@ -30,10 +30,12 @@ _DERIVED = {"seconds": ("s", "lower"), "samples_per_second": ("1/s", "higher")}
 
 
 def collect(run: RunDirectory) -> None:
-    """Writes results.parquet, results.csv and floors.parquet from the finished tasks of a run directory."""
+    """Writes results.parquet, results.csv, floors.parquet and, of batches, calibration.parquet of a run directory."""
     import pandas as pd
 
-    records = sorted(run.records.values(), key=lambda record: record.task.slot)
+    collect_calibration(run)
+    alone = (record for record in run.records.values() if record.task.instances == 1)
+    records = sorted(alone, key=lambda record: record.task.slot)
     floors = {floor_file(record.task): record.task for record in records}
     draws = {name: kept for name in floors if (kept := run.kept_arrays(name)) is not None}
     rows = [row for record in records for row in _rows(record, draws.get(floor_file(record.task), {}))]
@@ -44,9 +46,9 @@ def collect(run: RunDirectory) -> None:
         for metric, values in kept.items()
         for draw, value in enumerate(values)
     ]
-    run.write("results.parquet", _parquet(results))
+    run.write("results.parquet", parquet(results))
     run.write("results.csv", results.to_csv(index=False).encode())
-    run.write("floors.parquet", _parquet(pd.DataFrame(floor_rows, columns=list(FLOOR_COLUMNS))))
+    run.write("floors.parquet", parquet(pd.DataFrame(floor_rows, columns=list(FLOOR_COLUMNS))))
 
 
 def _rows(record: Record, draws: dict[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -93,9 +95,3 @@ def _rows(record: Record, draws: dict[str, np.ndarray]) -> list[dict[str, Any]]:
 
 def _measured(name: str, value: float, error: float, floor95: float, unit: str, better: str) -> dict[str, Any]:
     return {"metric": name, "value": value, "stderr": error, "floor95": floor95, "unit": unit, "better": better}
-
-
-def _parquet(table: pd.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
-    return buffer.getvalue()

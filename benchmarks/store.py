@@ -18,7 +18,7 @@ from benchmarks.records import Record
 from benchmarks.tasks import SCHEMA, Task
 from problems.names import UsageError
 
-_FOLDERS = ("tasks", "samples", "floors", "pictures")
+_FOLDERS = ("tasks", "samples", "floors", "pictures", "gates")
 _MADE_FROM = "made_from"
 
 
@@ -77,7 +77,10 @@ class RunDirectory:
             self._remove(stale)
 
     def samples(self, task: Task) -> dict[str, np.ndarray] | None:
-        """The kept samples of a task: 'x' and perhaps 'log_prob'; None if they were not kept or cannot be read."""
+        """What was kept of a task: 'x' and, of a method with a density, 'log_prob', 'exact_x', 'exact_log_prob'.
+
+        None if nothing was kept, or it cannot be read.
+        """
         return self._arrays(f"samples/{task.id}.npz")
 
     def keep_arrays(self, name: str, arrays: dict[str, np.ndarray], made_from: str) -> None:

@@ -72,6 +72,9 @@ class Suite(Section):
         seed: of every random stream. repeats: independent runs of every task.
         floor_draws: exact samples behind each floor. timeout_seconds: for one task.
         keep_gib: the samples that are kept take at most this much.
+        gates: whether a run also tries the metrics on exact and on faulty samples, see `benchmarks.gates`.
+        batched: a task covers all instances of a problem, and is scored by the calibration over them.
+        guard: a run also takes what `compare` needs, see `benchmarks.guard`.
         sizes, limits: see there.
     """
 
@@ -83,6 +86,9 @@ class Suite(Section):
     floor_draws: Annotated[int, Field(ge=20, strict=True)] = 20
     timeout_seconds: Annotated[float, Field(gt=0)] = 3600.0
     keep_gib: Annotated[float, Field(ge=0)] = 0.5
+    gates: Annotated[bool, Field(strict=True)] = False
+    batched: Annotated[bool, Field(strict=True)] = False
+    guard: Annotated[bool, Field(strict=True)] = False
     sizes: Annotated[list[Sizes], Field(min_length=1)]
     limits: list[Limit] = []
 

@@ -1,4 +1,4 @@
-"""A task: plain names and numbers that say everything about one run of one sampler on one instance."""
+"""A task: plain names and numbers that say everything about one run of one sampler on an instance, or on many."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STATUSES = ("ok", "skipped", "diverged", "failed", "timeout", "out_of_memory")
 
 @dataclass(frozen=True)
 class Task:
-    """One run of one sampler on one instance; it can be sent to another process or machine as JSON.
+    """One run of one sampler on one instance or several; it can be sent to another process or machine as JSON.
 
     Attributes:
         config: the row of the table: the method, its preset and the user's overrides, 'dps[paper,steps=500]'.
@@ -26,6 +26,7 @@ class Task:
         code: digest of everything of ours that the samples depend on.
         device: 'cpu' or 'cuda'. threads: CPU threads, which decide the order of sums.
         oracle: the method is given the exact posterior as its prior.
+        instances: how many it covers, instance .. instance + instances - 1, with n samples each.
     """
 
     problem: str
@@ -41,16 +42,20 @@ class Task:
     threads: int
     code: str
     oracle: bool
+    instances: int = 1
 
     @property
     def id(self) -> str:
         """A digest of every field: two tasks with the same id give the same samples."""
-        return digest(dataclasses.asdict(self))
+        fields = dataclasses.asdict(self)
+        if self.instances == 1:  # the ids of one instance are older than batches
+            del fields["instances"]
+        return digest(fields)
 
     @property
-    def slot(self) -> tuple[str, int, str, str, int]:
+    def slot(self) -> tuple[str, int, str, str, int, bool]:
         """The place in the table that this task fills; another task with the same slot replaces it."""
-        return (self.problem, self.instance, self.config, self.framework, self.repeat)
+        return (self.problem, self.instance, self.config, self.framework, self.repeat, self.instances > 1)
 
     @property
     def sampler_words(self) -> list[int]:

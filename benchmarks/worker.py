@@ -1,35 +1,35 @@
-"""The worker process: it runs and scores tasks, one after the other, and tells the parent what came of each."""
+"""What a worker process does: it runs and scores tasks, one after the other, and tells what came of each."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
-import faulthandler
-import os
-import signal
-import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import parent_process
-from multiprocessing.connection import Connection
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.calibrate import run_batch
 from benchmarks.devices import device_name, missing_device
-from benchmarks.execute import Drawn, Programs, execute, instance_of
+from benchmarks.execute import Programs, execute, instance_of
+from benchmarks.guard_moments import moments
+from benchmarks.guard_speed import overhead, speed
+from benchmarks.guard_values import values
 from benchmarks.judge import evaluate, floor
 from benchmarks.pictures import picture
+from benchmarks.planted import gate, plantable
 from benchmarks.plugins import load_entry_points, load_file
-from benchmarks.records import Record
+from benchmarks.provenance import code_of
+from benchmarks.records import Record, writable
 from benchmarks.tasks import Task
+from benchmarks.verdict import verdict
+from benchmarks.wire import packed_reply
 from methods import METHODS
 from problems.names import UsageError
-
-FAR = 1000.0
-"""Diameters of the prior beyond which a sampler has diverged; a posterior sample is within one or two."""
 
 
 @dataclass(frozen=True)
@@ -41,43 +41,49 @@ class Failure:
     traceback: str
 
 
-def main(connection: Connection, log: str, plugins: tuple[Path, ...], device: str) -> None:
-    """Answers jobs, (name, arguments), until the parent hangs up."""
-    _redirect(log)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # torch shares the GPU
-    for backend in ("PYTORCH", "JAX", "CUPY", "TENSORFLOW"):  # optimal transport runs in NumPy: import no other
-        os.environ.setdefault(f"POT_BACKEND_DISABLE_{backend}", "1")
-    if device == "cpu":
-        os.environ["JAX_PLATFORMS"] = "cpu"
+def answer(name: str, arguments: tuple[Any, ...], plugins: tuple[Path, ...], device: str) -> bytes:
+    """Does one job, and returns its result or its `Failure`, for `unpacked_reply`.
+
+    Only bytes leave: the parent unpickles nothing that a sampler made.
+    """
+    try:
+        return packed_reply(_table(plugins, device)[name](*arguments))
+    except BaseException as error:  # a sampler that calls sys.exit must not end the run either
+        return _told(error)
+
+
+def _told(error: BaseException) -> bytes:
+    """The failure of a job; an exception that cannot even be read must not be pickled in its stead."""
+    try:
+        return packed_reply(failure(error))
+    except BaseException:
+        return packed_reply(Failure("failed", "the failure itself could not be told", ""))
+
+
+@cache
+def _table(plugins: tuple[Path, ...], device: str) -> dict[str, Callable[..., Any]]:
+    """The jobs of this process, once the plugins are loaded."""
     load_entry_points()
     for plugin in plugins:
         load_file(plugin)
-    jobs = _jobs(device)
-    connection.send(True)
-    while True:
-        try:
-            name, arguments = connection.recv()
-        except EOFError:
-            return
-        try:
-            connection.send(jobs[name](*arguments))
-        except BaseException as error:  # a sampler that calls sys.exit must not end the run either
-            connection.send(failure(error))
+    return _jobs(device)
 
 
 def failure(error: BaseException) -> Failure:
     """What an exception means for a task: no memory, or a fault; the reason is its first line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    try:
+        text = str(error)
+    except BaseException:  # a sampler's own exception may do anything
+        text = ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     if isinstance(error, UsageError):  # already a sentence for the user
-        reason = str(error)
-    words = str(error).lower()
+        reason = text
+    words = text.lower()
     starved = isinstance(error, MemoryError) or "resource_exhausted" in words or "out of memory" in words
     starved = starved or "can't allocate memory" in words
     trace = "".join(traceback.format_exception(error))
-    return Failure("out_of_memory" if starved else "failed", reason, trace)
+    return Failure("out_of_memory" if starved else "failed", writable(reason), writable(trace))
 
 
 def _jobs(device: str) -> dict[str, Callable[..., Any]]:
@@ -89,7 +95,7 @@ def _jobs(device: str) -> dict[str, Callable[..., Any]]:
         return missing, "" if missing else device_name(device)
 
     def sample(task: Task) -> tuple[Record, dict[str, np.ndarray]]:
-        return run_task(task, programs)
+        return run_task(task, programs) if task.instances == 1 else run_batch(task, programs)
 
     def check(path: Path, name: str) -> list[Any]:
         from benchmarks.conformance import check_method
@@ -98,15 +104,34 @@ def _jobs(device: str) -> dict[str, Callable[..., Any]]:
             load_file(path)
         return check_method(METHODS[name])
 
+    def load(frameworks: set[str]) -> None:
+        """What is imported and started once in a process; the plugins are there already."""
+        if "jax" in frameworks:
+            import jax
+
+            jax.devices()
+        if "torch" in frameworks:
+            import torch
+
+            torch.zeros(1, device=device)
+
     return {
         "hello": hello,
+        "load": load,
+        "code": code_of,
         "compile": programs.compile,
         "sample": sample,
         "evaluate": evaluate,
         "floor": floor,
         "picture": picture,
+        "plantable": plantable,
+        "gate": gate,
         "plugin": load_file,
         "check": check,
+        "guard_moments": partial(moments, programs=programs),
+        "guard_values": values,
+        "guard_speed": speed,
+        "guard_overhead": partial(overhead, programs=programs),
     }
 
 
@@ -116,11 +141,12 @@ def run_task(task: Task, programs: Programs) -> tuple[Record, dict[str, np.ndarr
     drawn = execute(task, programs)
     status, reason = verdict(drawn, instance_of(task.problem, task.instance).problem.prior)
     work = dataclasses.asdict(drawn.work) if drawn.work else {}
+    densities = {name: getattr(drawn, name) for name in ("log_prob", "exact_x", "exact_log_prob")}
     record = Record(
         task=task,
         status=status,
         reason=reason,
-        metrics=evaluate(task.problem, task.instance, task.seed, drawn.x, drawn.log_prob),
+        metrics=evaluate(task.problem, task.instance, task.seed, x=drawn.x, **densities),
         seconds_compile=drawn.seconds_compile,
         seconds_train=drawn.seconds_train,
         seconds_sample=drawn.seconds_sample,
@@ -129,39 +155,5 @@ def run_task(task: Task, programs: Programs) -> tuple[Record, dict[str, np.ndarr
         started_at=started_at,
         **work,
     )
-    arrays = {"x": drawn.x} if drawn.log_prob is None else {"x": drawn.x, "log_prob": drawn.log_prob}
-    return record, {name: value.astype(np.float32) for name, value in arrays.items()}
-
-
-def verdict(drawn: Drawn, prior: Any) -> tuple[str, str]:
-    """Status and reason: samples that are not finite, or absurdly far, are counted, never dropped or repaired.
-
-    Whether an unstable step overflows or ends before it does is an accident of the number of steps and of the dtype;
-    both are 'diverged'.
-    """
-    n = len(drawn.x)
-    with np.errstate(over="ignore", invalid="ignore"):
-        distance = np.linalg.norm((drawn.x - prior.mean).reshape(n, -1), axis=1)
-    told = {
-        "are not finite": ~np.isfinite(drawn.x.reshape(n, -1)).all(axis=1),
-        f"are farther than {FAR:g} diameters of the prior from its mean": distance > FAR * float(prior.diameter),
-    }
-    for words, where in told.items():
-        if bad := int(where.sum()):
-            return "diverged", f"{bad} of {n} samples ({100 * bad / n:.3g} %) {words}"
-    return "ok", drawn.remark
-
-
-def _redirect(log: str) -> None:
-    """All output goes to a file: methods may print, and a crash leaves its last words there."""
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    faulthandler.enable(file)
-
-
-def _die_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-    os._exit(1)
+    arrays = {"x": drawn.x, **densities}
+    return record, {name: value.astype(np.float32) for name, value in arrays.items() if value is not None}

@@ -70,6 +70,7 @@ def _fit_flow(
         vjp=0,
         train_seconds=trained.train_seconds,
         info=trained.info,
+        log_density=lambda x: trained.model.log_prob(x.reshape(-1, problem.dim)),
     )
 
 

@@ -86,4 +86,5 @@ def dpi_mixture(
         vjp=0,
         train_seconds=sum(one.train_seconds for one in fits),
         info={**best.info, "compile_seconds": sum(one.compile_seconds for one in fits)},
+        log_density=lambda x: best.model.log_prob(x.reshape(-1, problem.dim)),
     )

@@ -82,6 +82,7 @@ def _compose(integrate: Callable[..., Samples], guide: Guidance, own: frozenset[
         rest = {name: value for name, value in hyper.items() if name not in own}
         return integrate(problem, key, partial(guide, **guidance), n=n, **rest)
 
+    run.__doc__ = f"{inspect.getdoc(integrate)}\n\nGuidance: {inspect.getdoc(guide)}"
     return run
 
 

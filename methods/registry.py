@@ -36,6 +36,9 @@ class Samples:
             harness, not believed.
         train_seconds: the part of the run that was training.
         info: named scalars worth storing, for example a training loss.
+        log_density: x (k, *problem.shape) -> log q(x) in nats, (k,), for methods that know it everywhere. It is asked
+            about draws of the exact posterior, after the clock has stopped. Of methods of framework 'jax' or 'torch'
+            only: the output of one that the harness compiles ('array') holds no functions.
     """
 
     x: Array
@@ -44,6 +47,7 @@ class Samples:
     vjp: Any = None
     train_seconds: Any = 0.0
     info: dict[str, Any] = field(default_factory=dict)
+    log_density: Callable[[Array], Array] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""digits-{denoise, inpaint, blur, superres}: real 8 x 8 handwritten digits under a Gaussian-mixture prior.
+"""digits-{denoise, inpaint, blur, superres}[-model]: 8 x 8 handwritten digits under a Gaussian-mixture prior.
 
 The images are the test split of the UCI optical digits (Alpaydin and Kaynak 1998, CC BY 4.0; the copy that
 scikit-learn carries), scaled to [0, 1]. The prior is a mixture fitted on the training split, so the posterior under
-the model is exact while x_true is a real image that the fit has not seen.
+the model is exact while x_true is a real image that the fit has not seen. The twins, -model, differ in their truths
+alone: draws from the fitted prior, so that calibration has a target there.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from problems.posteriors import measured
 from problems.schedules import VP
 
 SHAPE = (8, 8)
+MODEL = "-model"
+"""The end of a twin's name."""
 NOISE_STD = {"denoise": 0.25, "inpaint": 0.1, "blur": 0.05, "superres": 0.05}
 
 
@@ -51,12 +54,20 @@ def operator(task: str) -> Matrix:
 
 def build(index: int, task: str) -> Instance:
     """Scoring indices run through the test images, tuning indices through the tuning images, cyclically."""
-    name = f"digits-{task}"
-    prior, test, tune = _shipped()
+    _, test, tune = _shipped()
     images, offset = (tune, TUNING_START) if index >= TUNING_START else (test, 0)
-    x_true = images[(index - offset) % len(images)]
+    return _measured(f"digits-{task}", index, task, images[(index - offset) % len(images)])
+
+
+def build_model(index: int, task: str) -> Instance:
+    """The twin, whose truth is drawn from the fitted prior."""
+    name = f"digits-{task}{MODEL}"
+    return _measured(name, index, task, _shipped()[0].sample(instance_key(name, index, "truth"), 1)[0])
+
+
+def _measured(name: str, index: int, task: str, x_true: np.ndarray) -> Instance:
     noise = GaussianNoise(np.array(NOISE_STD[task]))
-    return measured(prior, operator(task), noise, VP(), x_true, instance_key(name, index, "noise"))
+    return measured(_shipped()[0], operator(task), noise, VP(), x_true, instance_key(name, index, "noise"))
 
 
 _TASKS = {
@@ -65,6 +76,10 @@ _TASKS = {
     "blur": "Gaussian blur of one pixel, noise std .05",
     "superres": "2 x 2 average pooling, noise std .05",
 }
+_STIFF = (
+    "The mixture prior has near-flat directions (the empty borders) beside wide ones, so its score is stiff, and which "
+    "digit it is may be open."
+)
 for _task, _what in _TASKS.items():
     register(
         Family(
@@ -75,12 +90,27 @@ for _task, _what in _TASKS.items():
             data_range=1.0,
             summary=f"real handwritten digits, {_what}",
             stresses=(
-                "Real images. The mixture prior has near-flat directions (the empty borders) beside wide ones, so its "
-                "score is stiff, and which digit it is may be open. The truth was not drawn from the model: coverage "
-                "here shows how well the prior fits, not whether the sampler is right; the distance to the exact "
-                "posterior does that."
+                f"Real images. {_STIFF} The truth was not drawn from the model: coverage here shows how well the prior "
+                "fits, not whether the sampler is right; the distance to the exact posterior does that."
             ),
             provides=LINEAR_GAUSSIAN,
             model_truth=False,
+        )
+    )
+for _task, _what in _TASKS.items():
+    register(
+        Family(
+            name=f"digits-{_task}{MODEL}",
+            build=partial(build_model, task=_task),
+            kind="image",
+            shape=SHAPE,
+            data_range=1.0,
+            summary=f"digits drawn from the fitted prior, {_what}",
+            stresses=(
+                f"Calibration on images. {_STIFF} The truth is drawn from the prior that the sampler is given, so an "
+                "exact sampler must be calibrated, in what the measurement sees and in what it hides."
+            ),
+            provides=LINEAR_GAUSSIAN,
+            model_truth=True,
         )
     )

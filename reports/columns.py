@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.ranking import Cell
+from reports.ranking import Cell, records
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Column:
     joint: str = ""
     narrow: int = 0
     paper: bool = True
+
+    @property
+    def metric(self) -> str:
+        """The metric whose gates decide whether the column is believed."""
+        return "sw1" if self.key == "sw1_over_floor95" else self.key
 
 
 COLUMNS = (
@@ -100,10 +106,54 @@ def shown(board: pd.DataFrame) -> list[Column]:
 
 
 def rank_text(cell: Cell) -> str:
-    """The rank, or 'ref' for a reference row, or '—' for a skipped one."""
-    if cell["reference"]:
+    """The rank with its interval, '2–5', or 'ref' for a reference row, or '—' where there is none."""
+    return "ref" if cell["reference"] else interval_text(cell["rank"], cell["rank_high"])
+
+
+def interval_text(low: float, high: float, decimals: int = 0) -> str:
+    """'2–5', or '2' if both ends read alike."""
+    ends = number(low, decimals=decimals), number(high, decimals=decimals)
+    return ends[0] if ends[0] == ends[1] else "–".join(ends)
+
+
+def mean_text(row: Cell) -> str:
+    """The geometric mean of a row of the summary with its interval, '3.04 (2.55–3.63)'."""
+    text = number(row["geometric_mean"])
+    low, high = row["geometric_mean_low"], row["geometric_mean_high"]
+    return text if math.isnan(low) else f"{text} ({number(low)}–{number(high)})"
+
+
+def problems_text(row: Cell) -> str:
+    """On how many problems a row of the summary was tried: '3', or '2 of 3' if not on all of the table."""
+    tried, total = row["problems"], row["problems_total"]
+    return str(tried) if tried == total else f"{tried} of {total}"
+
+
+def mean_rank_text(row: Cell, problems: int) -> str:
+    """The mean rank of a row of the summary, '1.7–6.0', and on how many problems unless it is ranked on all."""
+    if row["reference"]:
         return "ref"
-    return NOTHING if math.isnan(cell["rank"]) else str(int(cell["rank"]))
+    text = interval_text(row["mean_rank"], row["mean_rank_high"], decimals=1)
+    return text if row["problems_ranked"] in (0, problems) else f"{text} (on {row['problems_ranked']})"
+
+
+def doubted(cell: Cell, column: Column) -> bool:
+    """Whether the gates of the run do not believe this column on the problem of this cell."""
+    return bool(cell.get(f"{column.metric}_doubt"))
+
+
+def notes(group: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
+    """What is to be said below the table of one problem: why no ranks, what is not believed, what was cut."""
+    cell = records(group)[0]
+    said = []
+    if cell["no_order"]:
+        said.append(f"No ranks: {cell['no_order']}. Rows are in the order of their means, which is no verdict.")
+    doubts = [(" ".join(c.header.split()), cell[f"{c.metric}_doubt"]) for c in columns if doubted(cell, c)]
+    if doubts:
+        said.append(f"Not believed here (in parentheses): {'; '.join(f'{what}: {why}' for what, why in doubts)}.")
+    if cell.get("left_out"):
+        said.append(cell["left_out"])
+    return said
 
 
 def tasks_text(cell: Cell) -> str:

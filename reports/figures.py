@@ -8,7 +8,9 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reports import calibration, heatmap, pareto, posterior2d, sheet
+from reports import calibration, error_budget, heatmap, pareto, posterior2d, sheet
+from reports.calibration_ecdf import calibration_figures
+from reports.cells import cells
 from reports.run import Run, foreign_truths
 from reports.style import styled
 
@@ -20,6 +22,7 @@ def figures(board: pd.DataFrame, run: Run) -> Iterator[tuple[str, Figure]]:
     """(name, figure) for every picture that the stored results allow; to be used within `styled()`."""
     pictures = run.pictures()
     problems = list(board["problem"].unique())
+    _, values = cells(run)
     yield "heatmap", heatmap.draw(board)
     for cost in pareto.COSTS:
         yield f"pareto-{cost.name}", pareto.draw_problems(board, cost)
@@ -29,6 +32,9 @@ def figures(board: pd.DataFrame, run: Run) -> Iterator[tuple[str, Figure]]:
         if (rows["tasks_ok"] > 0).any():
             foreign = foreign_truths(run.info, problem)
             yield f"calibration-{problem}", calibration.draw(rows, foreign_truths=foreign)
+            budget = error_budget.draw(rows, values, run.results)
+            if budget is not None:
+                yield f"budget-{problem}", budget
         if problem in pictures:
             instance, picture = pictures[problem]
             if picture.keys() >= posterior2d.NEEDS:
@@ -38,13 +44,22 @@ def figures(board: pd.DataFrame, run: Run) -> Iterator[tuple[str, Figure]]:
 
 
 def write_figures(board: pd.DataFrame, run: Run) -> list[Path]:
-    """Writes every picture into figures/."""
-    folder = run.directory / "figures"
+    """Writes every picture of a leaderboard into figures/."""
+    with styled():
+        return _written(figures(board, run), run.directory / "figures")
+
+
+def write_calibration_figures(table: pd.DataFrame, directory: Path) -> list[Path]:
+    """Writes the pictures of calibration into figures/."""
+    with styled():
+        return _written(calibration_figures(table, directory), directory / "figures")
+
+
+def _written(drawn: Iterator[tuple[str, Figure]], folder: Path) -> list[Path]:
     folder.mkdir(exist_ok=True)
     paths = []
-    with styled():
-        for name, figure in figures(board, run):
-            figure.savefig(folder / f"{name}.png")
-            figure.savefig(folder / f"{name}.pdf", metadata=PDF_METADATA)
-            paths += [folder / f"{name}.png", folder / f"{name}.pdf"]
+    for name, figure in drawn:
+        figure.savefig(folder / f"{name}.png")
+        figure.savefig(folder / f"{name}.pdf", metadata=PDF_METADATA)
+        paths += [folder / f"{name}.png", folder / f"{name}.pdf"]
     return paths

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator
 
 from reports import layout
+from reports.cells import HEADLINE
 from reports.ranking import Cell, records
 from reports.rows import method_rows, shown_label
 from reports.style import INK, SEQUENTIAL, SMALL, TINY
@@ -23,12 +26,14 @@ CELL = 0.4, 0.16
 """Inches of one cell, at most."""
 BAR = 0.32
 """Inches from the cells to the caption: the colour bar and its numbers."""
+DOUBTED = "#d9d9d9"
 WORDS = {"out_of_memory": "memory", "skipped": "skip"}
 CAPTION = (
     "SW1 / floor95 (mean over instances). Framed and bold: at floor (≤ 1). Italic: reference rows, † given the exact "
     "posterior's score. Hatched: some tasks failed and count as the prior; with a word: no value. Empty: not run. "
     "Colours end at 100."
 )
+ABOUT_DOUBTED = " Grey, dotted, in parentheses: SW1 is not believed on this problem."
 
 
 def draw(board: pd.DataFrame) -> Figure:
@@ -42,12 +47,13 @@ def draw(board: pd.DataFrame) -> Figure:
     cell_width = min(CELL[0], (layout.PAGE - left - right) / len(problems))
     size = cell_width * len(problems), CELL[1] * len(methods)
     width = max(3.4, left + size[0] + right)
-    text = layout.caption(CAPTION, width)
+    doubts = board.get(f"{HEADLINE}_doubt", pd.Series("", index=board.index)) != ""
+    text = layout.caption(CAPTION + ABOUT_DOUBTED * bool(doubts.any()), width)
     height = top + size[1] + BAR + layout.caption_height(text) + 2 * layout.EDGE
     figure = layout.new_figure(width, height)
     left += (width - right - left - size[0]) / 2
     panel = layout.axes_at(figure, left, top, *size)
-    highest = board.loc[board["tasks_ok"] > 0, "sw1_over_floor95"].max()
+    highest = board.loc[(board["tasks_ok"] > 0) & ~doubts, "sw1_over_floor95"].max()
     limit = min(LIMIT, max(highest, 2.0)) if np.isfinite(highest) else LIMIT
     norm = LogNorm(1.0, limit)
     cells = {(cell["problem"], cell["label"]): cell for cell in records(board)}
@@ -81,10 +87,14 @@ def _bar(figure: Figure, axes: Axes, norm: LogNorm, limit: float) -> None:
 def _cell(panel: Axes, column: int, line: int, cell: Cell, norm: LogNorm) -> None:
     ratio = cell["sw1_over_floor95"]
     valued = bool(cell["tasks_ok"]) and not np.isnan(ratio)
-    color = mpl.colormaps[SEQUENTIAL + "_r"](norm(min(ratio, norm.vmax))) if valued else "#f0f0f0"
-    dark = valued and float(np.dot(color[:3], [0.299, 0.587, 0.114])) < 0.5
+    doubted = valued and bool(cell.get(f"{HEADLINE}_doubt"))
+    colored = valued and not doubted
+    color: Any = DOUBTED if doubted else "#f0f0f0"
+    if colored:
+        color = mpl.colormaps[SEQUENTIAL + "_r"](norm(min(ratio, norm.vmax)))
+    dark = colored and float(np.dot(color[:3], [0.299, 0.587, 0.114])) < 0.5
     ink = "white" if dark else INK
-    hatch = "" if valued and not cell["tasks_failed"] else "//////"
+    hatch = "...." * doubted + "//////" * (not valued or cell["tasks_failed"] > 0)
     place = (column + 0.03, line + 0.04)
     panel.add_patch(
         Rectangle(place, 0.94, 0.92, facecolor=color, edgecolor=(*to_rgb(ink), 0.5), linewidth=0, hatch=hatch)
@@ -92,7 +102,7 @@ def _cell(panel: Axes, column: int, line: int, cell: Cell, norm: LogNorm) -> Non
     if cell["at_floor"]:
         panel.add_patch(Rectangle((column + 0.06, line + 0.1), 0.88, 0.8, fill=False, edgecolor=INK, linewidth=0.9))
     word = "no floor" if cell["status"] == "ok" else str(WORDS.get(cell["status"], cell["status"]))
-    text = compact(ratio) if valued else word
+    text = f"({compact(ratio)})" if doubted else compact(ratio) if valued else word
     box = {"facecolor": color, "edgecolor": "none", "pad": 0.4} if hatch else None
     panel.text(
         column + 0.5,

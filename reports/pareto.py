@@ -13,7 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from reports import labels, layout
-from reports.ranking import records
+from reports.intervals import ABOUT as ABOUT_INTERVALS
+from reports.ranking import Z95, records
 from reports.style import GUIDANCE, INK, QUIET, Look, handles, looks
 
 PANELS = 4
@@ -22,8 +23,10 @@ LEFT, GAP = 0.38, 0.1
 REACH = 10.0
 """The axis of accuracy ends at most this many times above the highest prior's row; what lies beyond is drawn at its
 edge, with an arrow."""
+DASHES = (0, (2.0, 1.5))
 TICKS = 4
 """Of one axis, at most."""
+BARS = f"Bars: intervals over instances ({ABOUT_INTERVALS})."
 TO_ZERO = 4.0
 """On the logarithmic axis of cost, zero is drawn this many times left of the smallest positive cost."""
 
@@ -53,7 +56,7 @@ def draw_problems(board: pd.DataFrame, cost: Cost) -> Figure:
     entries = _entries(board, list(points["label"]))
     absent = len(board) - len(points)
     note = f"{absent} cells without a value or a cost (skipped, or no task ok) are not shown." if absent else ""
-    text = layout.caption(f"Horizontal axis: {cost.axis}.\n{note}".strip(), width)
+    text = layout.caption(f"Horizontal axis: {cost.axis}. {BARS} {_claim(board)}\n{note}".strip(), width)
     foot = layout.legend_height(entries, width) + layout.caption_height(text) + 4 * layout.EDGE
     size = (width - LEFT - layout.EDGE) / columns - GAP, 1.15
     step = size[0] + GAP, size[1] + 0.36
@@ -78,7 +81,10 @@ def draw_overall(board: pd.DataFrame) -> Figure:
     entries = _entries(board, list(shared["label"]))
     many = f"{problems} problem{'s' if problems != 1 else ''}"
     note = f"Not shown, for want of a value on all of them: {', '.join(absent)}." if absent else ""
-    text = layout.caption(f"Geometric means over {many}. {note}".strip(), layout.PAGE)
+    claim = (
+        "The front is dashed where a method has no such interval that is below that of the last one on the solid line."
+    )
+    text = layout.caption(f"Geometric means over {many}. {BARS} {claim} {note}".strip(), layout.PAGE)
     foot = layout.legend_height(entries, layout.PAGE) + layout.caption_height(text) + 4 * layout.EDGE
     size = (layout.PAGE - LEFT - layout.EDGE) / 2 - GAP, 2.4
     figure = layout.new_figure(layout.PAGE, size[1] + 0.1 + 0.28 + foot)
@@ -94,7 +100,8 @@ def draw_overall(board: pd.DataFrame) -> Figure:
         if place == 0:
             panel.set_ylabel("SW1 / floor95")
         front = _front(points)
-        lines = [_stairs(points, scale), *(np.array([(scale.left, y), (scale.right, y)]) for y in _prior(points))]
+        levels = [np.array([(scale.left, y), (scale.right, y)]) for y in _prior(points)]
+        lines = [*(step for step, _ in _steps(points, scale)), *levels]
         labels.place(panel, scale.positions(front), list(front["label"]), scale.positions(points), lines)
     layout.add_legend(figure, entries, layout.caption_height(text) + 2 * layout.EDGE)
     layout.add_caption(figure, text)
@@ -104,17 +111,35 @@ def draw_overall(board: pd.DataFrame) -> Figure:
 def _points(rows: pd.DataFrame, cost: Cost) -> pd.DataFrame:
     """The cells that have both coordinates: cost x, cost with training (shared by 1000 samples), accuracy y."""
     training = rows["seconds_train"].fillna(0) if cost.name == "seconds" else 0.0
-    points = rows[["problem", "label", "reference"]].assign(
-        x=rows[cost.column], y=rows["sw1_over_floor95"], trained=rows[cost.column] + training
+    points = rows[["problem", "label", "reference", "beaten_by"]].assign(
+        x=rows[cost.column],
+        x_low=rows[f"{cost.column}_low"],
+        x_high=rows[f"{cost.column}_high"],
+        y=rows["sw1_over_floor95"],
+        y_low=rows["sw1_over_floor95_low"],
+        y_high=rows["sw1_over_floor95_high"],
+        y_log_stderr=rows["sw1_over_floor95_log_stderr"],
+        trained=rows[cost.column] + training,
     )
     return points[np.isfinite(points["x"]) & np.isfinite(points["y"]) & (points["y"] > 0)]
 
 
 def _geometric_means(points: pd.DataFrame) -> pd.DataFrame:
+    """Over problems; with the intervals of `reports.ranking.summary`, and `beaten_by` where intervals do not meet.
+
+    The ends of the interval of the cost are geometric means too, as if a machine were slow on all problems at once.
+    """
+    names = ["x", "x_low", "x_high", "y", "trained"]
     with np.errstate(divide="ignore"):  # a cost of zero stays zero
-        logs = points.assign(**{name: np.log(points[name]) for name in ("x", "y", "trained")})
-        means = logs.groupby(["label", "reference"], as_index=False)[["x", "y", "trained"]].mean()
-    return means.assign(**{name: np.exp(means[name]) for name in ("x", "y", "trained")})
+        logs = points.assign(**{name: np.log(points[name]) for name in names}, variance=points["y_log_stderr"] ** 2)
+        groups = logs.groupby(["label", "reference"])
+        means = groups[names].mean().apply(np.exp)
+        error = np.sqrt(groups["variance"].sum(min_count=1)) / groups.size()
+    unknown = groups["variance"].count() < groups.size()
+    spread = np.exp(Z95 * error.mask(unknown))
+    means = means.assign(y_low=means["y"] / spread, y_high=means["y"] * spread).reset_index()
+    beaten_by = [tuple(means.loc[means["y_high"] < low, "label"]) for low in means["y_low"]]
+    return means.assign(beaten_by=pd.Series(beaten_by, index=means.index, dtype=object))
 
 
 def _shared(board: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -203,10 +228,16 @@ def _panel(panel: Axes, points: pd.DataFrame, scale: Scale, look: dict[str, Look
     panel.axhline(1.0, color=GUIDANCE["mmps"], linewidth=0.7, zorder=1)
     for value in _prior(points):
         panel.axhline(value, color=QUIET, linewidth=0.6, linestyle="--", zorder=1)
-    panel.plot(*_stairs(points, scale).T, color=INK, linewidth=0.7, zorder=2)
+    for step, certain in _steps(points, scale):
+        panel.plot(*step.T, color=INK, linewidth=0.7, linestyle="solid" if certain else DASHES, zorder=2)
     for (x, y), row in zip(scale.positions(points), records(points), strict=True):
+        color = look[row["label"]].color
+        for low, high, across in (("x_low", "x_high", True), ("y_low", "y_high", False)):
+            if (row[low] > 0 if across else y == row["y"]) and row[high] > row[low]:
+                ends = [row[low], row[high]]
+                panel.plot(*((ends, [y, y]) if across else ([x, x], ends)), color=color, linewidth=0.5, zorder=2)
         if row["trained"] > row["x"]:
-            panel.plot([x, row["trained"]], [y, y], color=look[row["label"]].color, linewidth=0.6, zorder=2)
+            panel.plot([x, row["trained"]], [y, y], color=color, linewidth=0.6, zorder=2)
         panel.plot(x, y, **look[row["label"]].options(3.6), zorder=3, clip_on=False)
         if row["y"] > y:
             panel.plot(x, scale.top / 1.1, marker=r"$\uparrow$", color=INK, markersize=3.5, mew=0, clip_on=False)
@@ -217,17 +248,35 @@ def _prior(points: pd.DataFrame) -> list[float]:
     return [float(value) for value in points.loc[points["label"] == "prior", "y"]]
 
 
-def _stairs(points: pd.DataFrame, scale: Scale) -> np.ndarray:
-    """The corners of the line of the front, (k, 2): what can be had at each cost."""
-    front = scale.positions(_front(points))
-    ends = [*front[1:, 0], scale.right][: len(front)]
-    corners = [corner for (x, y), end in zip(front, ends, strict=True) for corner in ((x, y), (end, y))]
-    return np.array(corners, dtype=float).reshape(-1, 2)
+def _steps(points: pd.DataFrame, scale: Scale) -> list[tuple[np.ndarray, bool]]:
+    """The line of the front, what can be had at each cost: per method the corners down to it and on, (2 or 3, 2).
+
+    And whether it is certain: the cheapest, then each that is significantly better than the last certain one.
+    """
+    front = _front(points)
+    places = scale.positions(front)
+    ends = [*places[1:, 0], scale.right]
+    steps: list[tuple[np.ndarray, bool]] = []
+    last = None
+    for place, row in enumerate(records(front)):
+        certain = last is None or row["label"] in last["beaten_by"]
+        last = row if certain else last
+        (x, y), above = places[place], [(places[place, 0], places[place - 1, 1])] if place else []
+        steps.append((np.array([*above, (x, y), (ends[place], y)]), certain))
+    return steps
+
+
+def _claim(board: pd.DataFrame) -> str:
+    """How the front's dashes are to be read."""
+    if (board["no_order"] != "").all():
+        return "No differences are tested here, so all of the front but its cheapest method is uncertain."
+    return "The front is dashed where a method is not significantly better than the last one on the solid line."
 
 
 def _entries(board: pd.DataFrame, shown: list[str]) -> list[Line2D]:
     lines = [
         Line2D([], [], color=INK, linewidth=0.7, label="Pareto front"),
+        Line2D([], [], color=INK, linewidth=0.7, linestyle=DASHES, label="its uncertain part"),
         Line2D([], [], color=GUIDANCE["mmps"], linewidth=0.7, label="floor"),
         Line2D([], [], color=QUIET, linewidth=0.6, linestyle="--", label="level of the prior"),
     ]

@@ -32,15 +32,16 @@ def shown_label(row: Cell) -> str:
 def tried_rows(rows: pd.DataFrame, limit: int) -> tuple[list[Cell], str]:
     """The rows of one problem that get a picture of their own, and a sentence that names the others.
 
-    Skipped rows have nothing to show. Where more than `limit` are left, references and the best ranks stay.
+    Skipped rows have nothing to show. Where more than `limit` are left, references and the first rows of the
+    leaderboard, whose order that of `rows` is, stay.
     """
     skipped = rows[rows["tasks_ok"] + rows["tasks_failed"] == 0]
     tried = rows.drop(index=skipped.index)
-    best = tried.sort_values(["reference", "rank"], ascending=[False, True], na_position="last", kind="stable")
+    best = tried.sort_values("reference", ascending=False, kind="stable")
     kept, cut = tried[tried["label"].isin(best["label"].head(limit))], best.iloc[limit:]
     told = [
         f" {why}: {', '.join(row['label'] for row in method_rows(some))}."
-        for why, some in (("Skipped", skipped), ("Not shown for want of room (last ranks)", cut))
+        for why, some in (("Skipped", skipped), ("Not shown for want of room (last rows)", cut))
         if len(some)
     ]
     return method_rows(kept), "".join(told)

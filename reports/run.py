@@ -54,7 +54,7 @@ class Run:
         chosen: dict[str, tuple[int, Arrays]] = {}
         for problem, instances in found.items():
             for instance in sorted(instances):
-                arrays = _read_arrays(self.directory / "pictures" / f"{problem}-{instance}.npz")
+                arrays = read_arrays(self.directory / "pictures" / f"{problem}-{instance}.npz")
                 if arrays is not None:
                     chosen[problem] = (instance, arrays)
                     break
@@ -63,7 +63,7 @@ class Run:
     def samples(self, problem: str, instance: int, method: str, config: str, framework: str) -> np.ndarray | None:
         """The stored samples of the first repeat of a task, (n, *shape), or None if they were not kept."""
         for path in self._sample_files.get((problem, instance, method, config, framework), []):
-            arrays = _read_arrays(path)
+            arrays = read_arrays(path)
             if arrays is not None and "x" in arrays:
                 return arrays["x"]
         return None
@@ -103,13 +103,18 @@ def read_run(directory: Path) -> Run:
         raise RunError(f"{directory / 'run.json'} is torn: expected JSON with a field 'schema'") from None
     if schema != SCHEMA:
         raise RunError(f"{directory} has results of schema {schema!r}; this version reads schema {SCHEMA}")
-    results = _read_table(directory / "results.parquet", NEEDED)
+    results = read_table(directory / "results.parquet", NEEDED)
     floor_path = directory / "floors.parquet"
-    floors = _read_table(floor_path, FLOOR_COLUMNS) if floor_path.is_file() else pd.DataFrame(columns=FLOOR_COLUMNS)
+    floors = read_table(floor_path, FLOOR_COLUMNS) if floor_path.is_file() else pd.DataFrame(columns=FLOOR_COLUMNS)
     return Run(directory=directory, info=info, results=results, floors=floors)
 
 
-def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
+def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
+    """A Parquet table that has these columns.
+
+    Raises:
+        RunError: if it has not, or cannot be read.
+    """
     try:
         table = pd.read_parquet(path)
     except (OSError, ValueError) as error:
@@ -120,7 +125,8 @@ def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     return table
 
 
-def _read_arrays(path: Path) -> Arrays | None:
+def read_arrays(path: Path) -> Arrays | None:
+    """The arrays of an .npz file; None if it cannot be read."""
     try:
         with np.load(path) as stored:
             return {name: stored[name] for name in stored.files}

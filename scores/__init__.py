@@ -1,8 +1,21 @@
 """How good the answer is: metrics of posterior samples against an exact posterior."""
 
-from scores import calibration, data_fit, densities, images, modes, moments, transport  # noqa: F401  (they register)
+from scores import (  # noqa: F401  (they register)
+    calibration,
+    data_fit,
+    densities,
+    images,
+    mode_errors,
+    modes,
+    moments,
+    proper_scores,
+    stein,
+    transport,
+    two_sample,
+)
 from scores.evaluation import evaluate, floor
 from scores.exact_reference import Reference, reference
 from scores.registry import METRICS, Metric
+from scores.simulation_based import Finding, calibrate, directions
 
-__all__ = ["METRICS", "Metric", "Reference", "evaluate", "floor", "reference"]
+__all__ = ["METRICS", "Finding", "Metric", "Reference", "calibrate", "directions", "evaluate", "floor", "reference"]

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from scores.candidate import Candidate
+from scores.directions import BANDS
 from scores.moments import SPACES, root_mean_square, sample_std
 from scores.registry import metric
 
@@ -20,7 +21,7 @@ def coverage_error(candidate: Candidate, space: str, nominal: float) -> float:
     the truth the ranks they could take are averaged (random tie-breaking, in expectation, hence without a key).
     Positive: intervals too wide. One instance says little: take standard errors over instances.
     """
-    along, truth = candidate.along[space], candidate.reference.spaces[space].truth
+    along, truth = candidate.along[space], candidate.truth[space]
     below = np.sum(along < truth, axis=0)
     ties = np.sum(along == truth, axis=0)
     return float(np.mean(covered_share(below, ties, candidate.n, nominal))) - nominal
@@ -33,7 +34,7 @@ def covered_share(below: np.ndarray, ties: np.ndarray, n: int, nominal: float) -
     return np.maximum(inside, 0.0) / (high - low)
 
 
-@metric("z_std", unit="1", better=1.0)
+@metric("z_std", unit="1", better=1.0, claims=("std_divided", "std_multiplied"))
 def z_std(candidate: Candidate) -> float:
     """Root mean square over directions of (truth - mean of the samples) / their std, range(A^T) and null(A) together.
 
@@ -48,17 +49,19 @@ def z_std(candidate: Candidate) -> float:
         return float("nan")
     spaces = [space for space in SPACES if candidate.has(space)]
     along = np.concatenate([candidate.along[space] for space in spaces], axis=1)
-    truth = np.concatenate([candidate.reference.spaces[space].truth for space in spaces])
+    truth = np.concatenate([candidate.truth[space] for space in spaces])
     z = (truth - np.mean(along, axis=0)) / sample_std(along)
     return root_mean_square(z * np.sqrt((n - 3) / (n - 1) / (1 + 1 / n)))
 
 
-for _space, _where in SPACES.items():
-    for _percent in (50, 90):
+_BANDS = {band: f"spatial frequencies {low:.2f} to {high:.2f} of Nyquist" for band, (low, high) in BANDS.items()}
+for _space, _where in (SPACES | _BANDS).items():
+    for _percent in (90,) if _space in BANDS else (50, 68, 90, 95):
         metric(
             f"coverage{_percent}_{_space}",
             unit="probability",
             better=0.0,
             applies=partial(Candidate.has, space=_space),
             summary=f"Coverage of the central {_percent} % intervals in {_where}, minus .{_percent}.",
+            claims=("std_divided", "std_multiplied"),
         )(partial(coverage_error, space=_space, nominal=_percent / 100))

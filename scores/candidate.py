@@ -10,6 +10,10 @@ import numpy as np
 from problems.contract import Instance
 from scores.directions import sorted_projections
 from scores.exact_reference import Reference
+from scores.pairs import mean_of_pairs, scattered, squared_distances, squared_distances_within
+
+PAIRS_LIMIT = 4000
+"""The largest n for which metrics that look at all pairs exist; there they take about 1 GB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +23,7 @@ class Candidate:
     Attributes:
         x: (n, *shape), float64. log_prob: (n,) log q(x) in nats, or None.
         data_range: the peak-to-peak range that PSNR and SSIM refer to, in the units of x.
+        exact_x: (k, *shape), independent exact draws, and exact_log_prob: (k,), log q there in nats; or both None.
     """
 
     x: np.ndarray
@@ -26,6 +31,8 @@ class Candidate:
     reference: Reference
     data_range: float
     log_prob: np.ndarray | None = None
+    exact_x: np.ndarray | None = None
+    exact_log_prob: np.ndarray | None = None
 
     @property
     def n(self) -> int:
@@ -43,15 +50,55 @@ class Candidate:
 
     @cached_property
     def along(self) -> dict[str, np.ndarray]:
-        """'range' and 'null' -> coordinates (n, k) along the directions of the subspace, from the posterior mean."""
+        """Name of a subspace -> coordinates (n, k) along its directions, from the posterior mean."""
         centred = self.flat - self.reference.posterior_mean
         return {name: centred @ space.directions.T for name, space in self.reference.spaces.items()}
 
     @cached_property
+    def truth(self) -> dict[str, np.ndarray]:
+        """Name of a subspace -> coordinates of x_true (k,) along its directions, from the posterior mean."""
+        centred = self.instance.x_true.reshape(-1) - self.reference.posterior_mean
+        return {name: space.directions @ centred for name, space in self.reference.spaces.items()}
+
+    @cached_property
+    def scattered(self) -> np.ndarray:
+        """The samples in an order that depends on the set of them alone, (n, d); see `pairs.scattered`."""
+        return scattered(self.flat)
+
+    @cached_property
+    def squared_distances(self) -> np.ndarray:
+        """|x_i - x_j|^2 among the scattered samples, (n, n)."""
+        return squared_distances_within(self.scattered)
+
+    @cached_property
+    def squared_distances_to_reference(self) -> np.ndarray:
+        """|x_i - r_j|^2 between the scattered samples and the reference, (n, n)."""
+        return squared_distances(self.scattered, self.reference.flat, self.reference.posterior_mean)
+
+    @cached_property
+    def mean_distance(self) -> float:
+        """E|X - X'| for two independent samples."""
+        return mean_of_pairs(np.sqrt(self.squared_distances), np.array([self.n]))
+
+    @cached_property
+    def responsibilities(self) -> np.ndarray:
+        """p(component | x) under the exact posterior, (n, K)."""
+        return self.instance.posterior.responsibilities(self.x)
+
+    @cached_property
     def mode_shares(self) -> np.ndarray:
         """The mean responsibility of each component, (K,): its expectation under the posterior is the exact weight."""
-        return np.mean(self.instance.posterior.responsibilities(self.x), axis=0)
+        return np.mean(self.responsibilities, axis=0)
+
+    def pairs_fit(self) -> bool:
+        """Whether the distances of all pairs are affordable: n^2 numbers, several times over."""
+        return self.n <= PAIRS_LIMIT
+
+    def is_mixture(self) -> bool:
+        """Whether the exact posterior has more than one component."""
+        return len(self.reference.weights) > 1
 
     def has(self, space: str) -> bool:
-        """Whether the subspace has any direction."""
-        return len(self.reference.spaces[space].directions) > 0
+        """Whether the problem has the subspace, and any direction in it."""
+        spaces = self.reference.spaces
+        return space in spaces and len(spaces[space].directions) > 0

@@ -8,10 +8,14 @@ import numpy as np
 
 from problems.arrays import make_key
 from problems.operators import FourierFilter, Matrix
+from scores.pairs import SINGLE_PRECISION_LIMIT
 
 PROJECTIONS = 1000
 SUBSPACE_DIRECTIONS = 64
-_SINGLE_PRECISION_LIMIT = 1e15
+BANDS = {"low": (0.0, 1 / 3), "mid": (1 / 3, 2 / 3), "high": (2 / 3, 2.0)}
+"""Bands of spatial frequency of images, from and below what fraction of the Nyquist frequency of an axis.
+
+The corners of the spectrum, up to sqrt(2) of it, are in the last."""
 _PROJECTION_STREAM, _NULL_STREAM = 1, 2
 
 
@@ -29,7 +33,7 @@ def sorted_projections(flat: np.ndarray, origin: np.ndarray) -> np.ndarray:
     the spread. Samples too large for the square of a float32 keep float64.
     """
     centred = flat - origin
-    if np.max(np.abs(centred)) < _SINGLE_PRECISION_LIMIT:
+    if np.max(np.abs(centred)) < SINGLE_PRECISION_LIMIT:
         centred = centred.astype(np.float32)
     along = projection_directions(flat.shape[1]) @ centred.T
     along.sort(axis=1)
@@ -52,6 +56,29 @@ def null_directions(operator: Matrix | FourierFilter) -> np.ndarray:
         return np.zeros((0, d))
     drawn = make_key("numpy", [_NULL_STREAM, d]).standard_normal((d, k))
     return np.linalg.qr(drawn - operator.vt.T @ (operator.vt @ drawn))[0].T
+
+
+@cache
+def band_directions(shape: tuple[int, int], band: str) -> np.ndarray:
+    """Orthonormal cosines (DCT-II) of an image shape whose frequency lies in one of the BANDS, (k, d).
+
+    Coefficient (u, v) has the frequency hypot(u / rows, v / columns) in units of the Nyquist frequency. At most
+    SUBSPACE_DIRECTIONS, spread evenly over the band sorted by frequency.
+    """
+    low, high = BANDS[band]
+    u, v = (i.ravel() for i in np.indices(shape))
+    frequency = np.hypot(u / shape[0], v / shape[1])
+    order = np.lexsort((v, u, frequency))
+    order = order[(frequency[order] >= low) & (frequency[order] < high)]
+    chosen = order[np.linspace(0, len(order) - 1, min(SUBSPACE_DIRECTIONS, len(order))).astype(int)]
+    rows, columns = (_dct(side) for side in shape)
+    return np.einsum("ki,kj->kij", rows[u[chosen]], columns[v[chosen]]).reshape(len(chosen), shape[0] * shape[1])
+
+
+def _dct(side: int) -> np.ndarray:
+    """The orthogonal DCT-II matrix: one frequency per row."""
+    waves = np.cos(np.pi * np.outer(np.arange(side), np.arange(side) + 0.5) / side)
+    return waves / np.linalg.norm(waves, axis=1, keepdims=True)
 
 
 @cache

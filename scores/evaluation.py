@@ -15,7 +15,7 @@ from scores.registry import METRICS, Metric, metric
 _FLOOR_STREAM = 2
 
 
-@metric("nonfinite", unit="share", better="lower")
+@metric("nonfinite", unit="share", better="lower", claims=())
 def nonfinite(candidate: Candidate) -> float:
     """Share of the samples with an entry that is nan or infinite; if there is any, no other metric has a value."""
     return float(1 - np.mean(np.all(np.isfinite(candidate.flat), axis=1)))
@@ -28,6 +28,8 @@ def evaluate(
     *,
     data_range: float,
     log_prob: np.ndarray | None = None,
+    exact_x: np.ndarray | None = None,
+    exact_log_prob: np.ndarray | None = None,
 ) -> dict[str, tuple[float, float]]:
     """Metric name -> (value, standard error within the run; nan where the metric has none).
 
@@ -36,6 +38,7 @@ def evaluate(
     Args:
         x: (n, *shape), n that of the reference. log_prob: (n,) log q(x) in nats, where the method has a density.
         data_range: the peak-to-peak range that PSNR and SSIM refer to, in the units of x.
+        exact_x: (k, *shape), independent exact draws. exact_log_prob: (k,), log q(x) there in nats; both or neither.
 
     Raises:
         ValueError: for a shape that is not that of the reference.
@@ -46,7 +49,11 @@ def evaluate(
         raise ValueError(f"samples have the shape of the reference, {reference.x.shape}, got {x.shape}")
     if log_prob is not None and np.shape(log_prob) != x.shape[:1]:
         raise ValueError(f"log_prob has one value per sample, ({len(x)},), got {np.shape(log_prob)}")
-    candidate = Candidate(x, instance, reference, data_range, log_prob)
+    exact_x = None if exact_x is None else np.asarray(exact_x, dtype=np.float64)
+    draws, values = (None if a is None else a.shape for a in (exact_x, exact_log_prob))
+    if draws != (None if values is None else (*values[:1], *x.shape[1:])):
+        raise ValueError(f"exact_log_prob has one value per exact draw, got {values} for {draws}")
+    candidate = Candidate(x, instance, reference, data_range, log_prob, exact_x, exact_log_prob)
     share = nonfinite(candidate)
     unknown = float("nan"), float("nan")
     return {

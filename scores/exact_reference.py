@@ -4,48 +4,85 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 
 from problems.arrays import make_key
 from problems.contract import Instance
-from problems.fourier_gaussian import FourierGaussian
-from problems.operators import fourier_multiply
-from scores.directions import null_directions, range_directions, sorted_projections
+from scores.components import component_variances, mean_distance_to, mean_distance_within
+from scores.directions import BANDS, band_directions, null_directions, range_directions, sorted_projections
+from scores.pairs import mean_of_pairs, squared_distances_within
 
 _REFERENCE_STREAM = 1
 
 
 @dataclass(frozen=True, eq=False)
 class Subspace:
-    """Directions in range(A^T) or in null(A), with what is exact along them. Origin: the posterior mean.
+    """Directions in range(A^T), in null(A) or of one band of frequencies, with what is exact along them.
+
+    Origin: the posterior mean.
 
     Attributes:
-        directions: (k, d), orthonormal. std: (k,), of the exact posterior. truth: (k,), coordinates of x_true.
+        directions: (k, d), orthonormal. std: (k,), of the exact posterior.
+        weights: (K,), of the posterior's components. means, stds: (K, k), of the components along the directions.
     """
 
     directions: np.ndarray
     std: np.ndarray
-    truth: np.ndarray
+    weights: np.ndarray
+    means: np.ndarray
+    stds: np.ndarray
+
+    @cached_property
+    def mean_distance(self) -> np.ndarray:
+        """E|X - X'| of the exact marginals, (k,), in closed form."""
+        return mean_distance_within(self.weights, self.means, self.stds)
+
+    def crps(self, truth: np.ndarray) -> np.ndarray:
+        """The CRPS of a truth (k,) under the exact marginals, (k,), in closed form."""
+        return mean_distance_to(truth, self.weights, self.means, self.stds) - 0.5 * self.mean_distance
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Everything that the methods of one (problem, instance, n) share. Build it once.
+    """Everything that the methods of one (problem, instance, n) share, whatever the truth is. Build it once.
 
     Attributes:
         x: (n, *shape), an exact sample with stratified component counts.
+        counts: (K,), how many rows of x are of each component, in this order.
         projections: (PROJECTIONS, n) float32, `x` along the fixed directions, each row sorted.
         posterior_mean: (d,), exact. weights: (K,), the exact weights of the posterior's components.
-        spaces: 'range' and 'null' -> `Subspace`.
+        spaces: 'range', 'null' and, of images, the BANDS -> `Subspace`.
     """
 
     x: np.ndarray
+    counts: np.ndarray
     projections: np.ndarray
     posterior_mean: np.ndarray
     weights: np.ndarray
     spaces: dict[str, Subspace]
+
+    @property
+    def flat(self) -> np.ndarray:
+        """(n, d)."""
+        return self.x.reshape(len(self.x), -1)
+
+    @cached_property
+    def squared_distances(self) -> np.ndarray:
+        """|x_i - x_j|^2, (n, n)."""
+        return squared_distances_within(self.flat)
+
+    @cached_property
+    def mean_distance(self) -> float:
+        """E|X - X'| for two independent exact draws."""
+        return mean_of_pairs(np.sqrt(self.squared_distances), self.counts)
+
+    @cached_property
+    def median_distance(self) -> float:
+        """The median of |x_i - x_j|, i < j: the length scale of kernels. nan for one draw."""
+        n = len(self.x)
+        return float(np.sqrt(np.median(self.squared_distances[np.triu_indices(n, 1)]))) if n > 1 else float("nan")
 
 
 def reference(instance: Instance, n: int, seed_words: Sequence[int]) -> Reference:
@@ -62,15 +99,20 @@ def reference(instance: Instance, n: int, seed_words: Sequence[int]) -> Referenc
     posterior, operator = instance.posterior, instance.problem.operator
     mean = np.asarray(posterior.mean).reshape(-1)
     weights = np.exp(posterior.log_weights)
-    labels = np.repeat(np.arange(len(weights)), stratified_counts(weights, n))
+    counts = stratified_counts(weights, n)
+    labels = np.repeat(np.arange(len(weights)), counts)
     x = posterior.sample_components(make_key("numpy", [*seed_words, _REFERENCE_STREAM]), labels)
-    truth = instance.x_true.reshape(-1) - mean
-    spaces = {
-        name: Subspace(along, np.sqrt(_variance_along(posterior, along)), along @ truth)
-        for name, along in (("range", range_directions(operator)), ("null", null_directions(operator)))
-    }
-    projections = sorted_projections(x.reshape(n, -1), mean)
-    return Reference(x=x, projections=projections, posterior_mean=mean, weights=weights, spaces=spaces)
+    directions = {"range": range_directions(operator), "null": null_directions(operator)}
+    if len(posterior.shape) == 2:
+        directions |= {band: band_directions(posterior.shape, band) for band in BANDS}
+    return Reference(
+        x=x,
+        counts=counts,
+        projections=sorted_projections(x.reshape(n, -1), mean),
+        posterior_mean=mean,
+        weights=weights,
+        spaces={name: subspace(instance, along, mean) for name, along in directions.items()},
+    )
 
 
 def stratified_counts(weights: np.ndarray, n: int) -> np.ndarray:
@@ -82,11 +124,16 @@ def stratified_counts(weights: np.ndarray, n: int) -> np.ndarray:
     return counts
 
 
-def _variance_along(posterior: Any, directions: np.ndarray) -> np.ndarray:
-    """theta^T Cov theta for rows theta, (k,); a field's covariance is applied in Fourier space, not formed."""
-    if isinstance(posterior, FourierGaussian):
-        images = directions.reshape(-1, *posterior.shape)
-        applied = fourier_multiply(images, posterior.spectrum).reshape(directions.shape)
-    else:
-        applied = directions @ posterior.cov()
-    return np.sum(applied * directions, axis=1)
+def subspace(instance: Instance, directions: np.ndarray, mean: np.ndarray) -> Subspace:
+    """The exact posterior along directions (k, d); `mean` is its mean, flat (d,)."""
+    posterior = instance.posterior
+    weights = np.exp(posterior.log_weights)
+    means = (posterior.component_means.reshape(len(weights), -1) - mean) @ directions.T
+    variances = component_variances(posterior, directions)
+    return Subspace(
+        directions=directions,
+        std=np.sqrt(weights @ (variances + means**2)),
+        weights=weights,
+        means=means,
+        stds=np.sqrt(variances),
+    )

@@ -17,14 +17,14 @@ def psnr_db(mean_squared_error: float, data_range: float) -> float:
     return float(10 * np.log10(data_range**2 / np.float64(mean_squared_error)))
 
 
-@metric("psnr_mean_db", unit="dB", better="higher")
+@metric("psnr_mean_db", unit="dB", better="higher", claims=("ignore_y",))
 def psnr_mean_db(candidate: Candidate) -> float:
     """PSNR of the mean of the samples against the truth."""
     error = np.mean(candidate.x, axis=0) - candidate.instance.x_true
     return psnr_db(np.mean(error**2), candidate.data_range)
 
 
-@metric("psnr_sample_db", unit="dB", better="higher")
+@metric("psnr_sample_db", unit="dB", better="higher", claims=("std_multiplied", "ignore_y"))
 def psnr_sample_db(candidate: Candidate) -> float:
     """PSNR of one sample against the truth, from the mean squared error averaged over the samples.
 
@@ -33,7 +33,7 @@ def psnr_sample_db(candidate: Candidate) -> float:
     return psnr_db(np.mean((candidate.x - candidate.instance.x_true) ** 2), candidate.data_range)
 
 
-@metric("psnr_gain_db", unit="dB", better=10 * math.log10(2))
+@metric("psnr_gain_db", unit="dB", better=10 * math.log10(2), claims=("std_divided", "std_multiplied"))
 def psnr_gain_db(candidate: Candidate) -> float:
     """PSNR of the mean of the samples minus PSNR of one sample; an exact sampler has psnr_gain_expected_db.
 
@@ -44,13 +44,13 @@ def psnr_gain_db(candidate: Candidate) -> float:
     return psnr_mean_db(candidate) - psnr_sample_db(candidate)
 
 
-@metric("psnr_gain_expected_db", unit="dB", better=10 * math.log10(2))
+@metric("psnr_gain_expected_db", unit="dB", better=10 * math.log10(2), claims=())
 def psnr_gain_expected_db(candidate: Candidate) -> float:
     """What psnr_gain_db is for an exact sampler: 10 log10(2n / (n + 1))."""
     return 10 * math.log10(2 * candidate.n / (candidate.n + 1))
 
 
-@metric("mmse_gap_db", unit="dB", better="lower")
+@metric("mmse_gap_db", unit="dB", better="lower", claims=("ignore_y",))
 def mmse_gap_db(candidate: Candidate) -> float:
     """PSNR of the exact posterior mean minus PSNR of the mean of the samples.
 
@@ -66,13 +66,13 @@ def _fits_window(candidate: Candidate) -> bool:
     return candidate.x.ndim == 3 and min(candidate.x.shape[1:]) >= SSIM_WINDOW
 
 
-@metric("ssim_mean", unit="1", better="higher", applies=_fits_window)
+@metric("ssim_mean", unit="1", better="higher", applies=_fits_window, claims=("ignore_y",))
 def ssim_mean(candidate: Candidate) -> float:
     """SSIM of the mean of the samples against the truth, images of 11 pixels or more a side."""
     return mean_ssim(np.mean(candidate.x, axis=0, keepdims=True), candidate.instance.x_true, candidate.data_range)
 
 
-@metric("ssim_sample", unit="1", better="higher", applies=_fits_window)
+@metric("ssim_sample", unit="1", better="higher", applies=_fits_window, claims=("std_multiplied", "ignore_y"))
 def ssim_sample(candidate: Candidate) -> float:
     """SSIM of one sample against the truth, averaged over the samples."""
     return mean_ssim(candidate.x, candidate.instance.x_true, candidate.data_range)

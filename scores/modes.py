@@ -13,11 +13,14 @@ EXPECTED_DRAWS = 10
 MISSING_SHARE = 0.1
 
 
-def _is_mixture(candidate: Candidate) -> bool:
-    return len(candidate.reference.weights) > 1
-
-
-@metric("mode_tv", unit="probability", better="lower", has_floor=True, applies=_is_mixture)
+@metric(
+    "mode_tv",
+    unit="probability",
+    better="lower",
+    has_floor=True,
+    applies=Candidate.is_mixture,
+    claims=("drop_mode", "tilt_weights"),
+)
 def mode_tv(candidate: Candidate) -> float:
     """Total variation between the mode weights of the samples and the exact ones, in [0, 1].
 
@@ -26,7 +29,7 @@ def mode_tv(candidate: Candidate) -> float:
     return 0.5 * float(np.sum(np.abs(candidate.mode_shares - candidate.reference.weights)))
 
 
-@metric("missing_modes", unit="modes", better="lower", applies=_is_mixture)
+@metric("missing_modes", unit="modes", better="lower", applies=Candidate.is_mixture, claims=("drop_mode",))
 def missing_modes(candidate: Candidate) -> float:
     """Number of modes that hold less than a tenth of their exact weight.
 

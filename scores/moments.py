@@ -50,6 +50,7 @@ for _space, _where in SPACES.items():
         has_floor=True,
         applies=partial(Candidate.has, space=_space),
         summary=f"Error of the sample mean in {_where}, in posterior standard deviations.",
+        claims=(f"shift_{_space}",),
     )(partial(mean_error, space=_space))
     metric(
         f"std_ratio_{_space}",
@@ -57,4 +58,5 @@ for _space, _where in SPACES.items():
         better=1.0,
         applies=partial(Candidate.has, space=_space),
         summary=f"Standard deviation of the samples over the exact one in {_where}, root mean square.",
+        claims=("std_divided", "std_multiplied"),
     )(partial(std_ratio, space=_space))

@@ -20,6 +20,7 @@ _PIVOTS = 10_000_000
     unit="x",
     better="lower",
     has_floor=True,
+    in_x=True,
     applies=lambda candidate: candidate.flat.shape[1] <= EXACT_TRANSPORT_DIMENSIONS,
 )
 def w1(candidate: Candidate) -> float:
@@ -31,19 +32,29 @@ def w1(candidate: Candidate) -> float:
     Raises:
         UserWarning: when the solver stops before its optimum.
     """
-    import ot
     from scipy.spatial.distance import cdist
 
-    costs = cdist(candidate.flat, candidate.reference.x.reshape(candidate.n, -1))
+    return transport_cost(cdist(candidate.flat, candidate.reference.flat))
+
+
+def transport_cost(costs: np.ndarray, source: np.ndarray | None = None, target: np.ndarray | None = None) -> float:
+    """The least cost of carrying one discrete law to another: costs (n, m), weights (n,) and (m,), equal if not given.
+
+    Raises:
+        UserWarning: when the solver stops before its optimum.
+    """
+    import ot
+
     scale = max(float(costs.max()), np.finfo(float).tiny)  # the solver's tolerances are absolute
     if not np.isfinite(scale):
         return float("inf")
+    weights: list[np.ndarray | list[float]] = [[] if law is None else law for law in (source, target)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return scale * float(ot.emd2([], [], costs / scale, numItermax=_PIVOTS))
+        return scale * float(ot.emd2(*weights, costs / scale, numItermax=_PIVOTS))
 
 
-@metric("sw1", unit="x", better="lower", has_floor=True)
+@metric("sw1", unit="x", better="lower", has_floor=True, in_x=True)
 def sw1(candidate: Candidate) -> float:
     """Sliced Wasserstein-1 distance, SW1[1000]: the mean over 1000 fixed random unit directions.
 
@@ -52,7 +63,7 @@ def sw1(candidate: Candidate) -> float:
     return float(np.mean(np.abs(candidate.projections - candidate.reference.projections), dtype=np.float64))
 
 
-@metric("max_sw2", unit="x", better="lower", has_floor=True)
+@metric("max_sw2", unit="x", better="lower", has_floor=True, in_x=True)
 def max_sw2(candidate: Candidate) -> float:
     """Max-sliced Wasserstein-2 distance, maxSW2[1000]: the worst of the same 1000 directions, not optimised.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -9,6 +12,10 @@ from problems import FAMILIES, load
 from problems.arrays import make_key
 
 N = 256
+
+
+def test_reference(reference: Callable[[], Any]) -> None:
+    assert reference().shape == (500, 80)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

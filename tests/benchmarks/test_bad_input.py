@@ -39,7 +39,10 @@ def called(*words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
         (["plan", "--problems", ","], "--problems takes names separated by commas, got ','"),
         (["plan", "--methods", "dsp"], "no method 'dsp'; did you mean 'dps'? there are: "),
         (["plan", "--methods", "dps[papr]"], "no preset of dps 'papr'; did you mean 'paper'? there are: "),
-        (["plan", "--suite", "ful"], "no suite 'ful'; did you mean 'full'? there are: ci, exhaustive, full, quick"),
+        (
+            ["plan", "--suite", "ful"],
+            "no suite 'ful'; did you mean 'full'? there are: calibration, ci, exhaustive, full, quick",
+        ),
         (["plan", "--suite", "absent.toml"], "cannot read the suite absent.toml: No such file or directory"),
         (["list", "metric"], "no list 'metric'; did you mean 'metrics'? there are: "),
         (["plan", "--set", "dps.step=5"], "no hyper-parameter of dps 'step'; did you mean 'steps'? there are: "),
@@ -48,6 +51,11 @@ def called(*words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
         (["plan", "--set", "dps.steps=true"], "dps: steps is out of range: Input should be a number, got True"),
         (["plan", "--set", "steps=5"], "--set takes METHOD.NAME=VALUE, for example dps.steps=500, got 'steps=5'"),
         (["plan", "--set", "dps.steps=5", "--methods", "exact"], "--set names 'dps', which is not among the methods"),
+        (["gates", "--problems", "seed3d"], "no problem 'seed3d'; did you mean 'seed2d'? there are: digits-blur, "),
+        (
+            ["gates", "--suite", "ful"],
+            "no suite 'ful'; did you mean 'full'? there are: calibration, ci, exhaustive, full, quick",
+        ),
         (["plan", "--plugin", "absent.py"], "the plugin absent.py is not a Python file that exists"),
         (["score", "absent"], "absent is not a run directory: it has no folder 'tasks'"),
         (["report", "absent"], "absent is not a finished run directory: "),
@@ -67,6 +75,7 @@ def test_a_name_or_a_value_that_does_not_exist(
     "words",
     [
         *(["plan", "--n", "1"], ["plan", "--n", "few"], ["plan", "--instances", "0"], ["plan", "--seed", "-1"]),
+        *(["gates", "--n", "1"], ["gates", "--instances", "0"], ["gates", "--methods", "exact"]),
         *(["plan", "--timeout", "0"], ["plan", "--framework", "tensorflow"], ["plan", "--device", "tpu"]),
         *(["plan", "--colour"], ["shred"], ["check"]),
     ],
@@ -239,15 +248,15 @@ def test_a_package_of_the_same_name_elsewhere_is_refused_and_named(tmp_path: Pat
 def test_a_full_disk_is_one_sentence_and_finished_tasks_are_kept(tmp_path: Path) -> None:
     """A limit on the size of files stands in for a full disk: the error is the operating system's own."""
 
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))"
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))"
     out = tmp_path / "run"
-    words = ["run", "--problems", "gmm25-8-1", "--methods", "exact,prior", "--n", "16", "--instances", "1"]
+    words = ["run", "--problems", "gmm25-80-1", "--methods", "exact,prior", "--n", "16", "--instances", "1"]
     program = f"{limit}; import run_benchmark; run_benchmark.main()"
     command = [sys.executable, "-c", program, *words, "--out", str(out)]
     end = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300, check=False)
     assert end.returncode == 2
     assert (
         end.stderr
-        == f"error: cannot write {out / 'pictures/gmm25-8-1-0.npz'}: File too large; finished tasks are kept\n"
+        == f"error: cannot write {out / 'pictures/gmm25-80-1-0.npz'}: File too large; finished tasks are kept\n"
     )
     assert not list(out.rglob(".*.tmp"))

@@ -14,19 +14,21 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from benchmarks import campaign, plugins
-from benchmarks.campaign import carry_out, rescore, start, take_stock
-from benchmarks.executor import Executor
+from benchmarks import campaign, errands, plugins
+from benchmarks.campaign import carry_out, start, take_stock
+from benchmarks.executor import Executor, Job
 from benchmarks.overview import any_failed, outcome_lines
 from benchmarks.plan import Plan, Request, make_plan
 from benchmarks.progress import Lines
 from benchmarks.records import Record
+from benchmarks.rescore import rescore
 from benchmarks.results import COLUMNS, collect
 from benchmarks.selection import parse_override
 from benchmarks.store import RunDirectory, floor_file, open_run
 from benchmarks.suites import Suite
 from benchmarks.tasks import STATUSES
 from benchmarks.worker import Failure
+from methods import METHODS
 from problems import load
 from problems.names import UsageError
 from scores import METRICS
@@ -176,6 +178,31 @@ def test_the_long_table_derives_speed_and_has_one_row_for_a_task_without_metrics
     assert table[table["config"] == "exact"]["oracle"].all()
 
 
+def test_a_reason_that_no_table_can_hold_is_read_as_one_that_it_can(run: RunDirectory) -> None:
+    record = by_config(run)["toy-raises"]
+    run.commit(replace(record, reason="\ud800 bad", traceback="\udfff worse"))
+    run.close()
+    with open_run(run.path, create=False) as again:
+        collect(again)
+        assert by_config(again)["toy-raises"].traceback == "\\udfff worse"
+    table = pd.read_parquet(run.path / "results.parquet")
+    assert table[table["config"] == "toy-raises"]["reason"].tolist() == ["\\ud800 bad"]
+
+
+@pytest.mark.usefixtures("_loaded")
+def test_what_a_plugin_leaves_behind_is_met_by_its_own_tasks_alone(tmp_path: Path) -> None:
+    request = Request(methods=("toy-untidy", "prior", "toy"), n=N, instances=2)
+    tidy = replace(request, methods=("prior", "toy"))
+    kept = []
+    for name, asked in (("tidy", tidy), ("untidy", request)):
+        with open_run(tmp_path / name, create=True) as run, Executor((TOYS,)) as executor:
+            carry_out(make_plan(SUITE, asked), run, executor, quiet())
+            kept.append({(r.task.config, r.task.instance): r for r in run.records.values()})
+    for key, record in kept[0].items():
+        assert kept[1][key].metrics == record.metrics
+    assert [kept[1]["toy-untidy", i].metrics for i in range(2)] == [{}, {}]
+
+
 def test_the_floors_table(directory: Path) -> None:
     floors = pd.read_parquet(directory / "floors.parquet")
     assert list(floors.columns) == ["problem", "instance", "n", "metric", "draw", "value"]
@@ -193,8 +220,9 @@ def test_run_json_says_what_the_results_share(directory: Path) -> None:
     assert content["foreign_truths"] == ["digits-blur", "digits-denoise", "digits-inpaint", "digits-superres"]
     assert set(content) == {
         *("schema", "command", "suite", "seed", "created_at", "versions", "devices", "threads", "code", "scores_code"),
-        "foreign_truths",
+        *("foreign_truths", "methods", "problems", "metrics"),
     }
+    assert set(content["methods"]) == set(METHODS)
 
 
 def test_the_picture_of_an_instance(run: RunDirectory) -> None:
@@ -218,8 +246,8 @@ def test_the_outcome_in_sentences(run: RunDirectory, plan: Plan) -> None:
 class Absent(Executor):
     """No job may be sent."""
 
-    def call(self, name: str, *_: Any, **__: Any) -> Any:
-        raise AssertionError(f"{name} was sent")
+    def attempt(self, seat: int, job: Job) -> Any:  # noqa: ARG002
+        raise AssertionError(f"{job.name} was sent")
 
 
 def test_a_second_run_of_the_same_command_runs_nothing(run: RunDirectory, plan: Plan) -> None:
@@ -253,17 +281,18 @@ def test_a_changed_configuration_or_code_runs_again_and_says_so(
 def test_when_only_the_metrics_changed_kept_samples_are_scored_again_and_nothing_is_sampled_twice(
     run: RunDirectory, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(campaign, "scores_code", lambda: "other")
+    for module in (campaign, errands):
+        monkeypatch.setattr(module, "scores_code", lambda: "other")
     records = by_config(run)
     (run.path / "samples" / f"{records['exact'].task.id}.npz").unlink()
     sent: list[tuple[str, str]] = []
 
     class Scribe(Executor):
-        def call(self, name: str, *arguments: Any, **_: Any) -> Any:
-            sent.append((name, getattr(arguments[0], "config", "") if arguments else ""))
-            if name == "sample":
+        def attempt(self, seat: int, job: Job) -> Any:  # noqa: ARG002
+            sent.append((job.name, getattr(job.arguments[0], "config", "")))
+            if job.name == "sample":
                 return replace(records["exact"], metrics={"sw1": (7.0, 0.0)}), {"x": np.zeros((N, 8))}
-            return {"sw1": (5.0, 0.0)} if name == "evaluate" else {"sw1": np.arange(20.0)}
+            return {"sw1": (5.0, 0.0)} if job.name == "evaluate" else {"sw1": np.arange(20.0)}
 
     with Scribe() as executor:
         carry_out(plan, run, executor, quiet())
@@ -280,8 +309,8 @@ def test_a_used_up_budget_skips_the_rest_and_a_later_run_takes_it_up(run: RunDir
     poor = replace(plan, tasks=tasks, sizes=sizes)
 
     class Deaf(Executor):
-        def call(self, name: str, *_: Any, **__: Any) -> Any:
-            assert name == "compile"
+        def attempt(self, seat: int, job: Job) -> Any:  # noqa: ARG002
+            assert job.name == "compile"
 
     with Deaf() as executor:
         carry_out(poor, run, executor, quiet())
@@ -303,7 +332,7 @@ def test_a_skip_never_throws_a_result_away(why: str, run: RunDirectory, plan: Pl
     told = io.StringIO()
 
     class Deaf(Executor):
-        def call(self, *_: Any, **__: Any) -> Any:
+        def attempt(self, *_: Any) -> Any:
             return Failure("failed", "not now", "")
 
     with Deaf() as executor:
@@ -322,6 +351,21 @@ def test_a_worker_that_cannot_load_a_plugin_is_told_in_one_sentence(plan: Plan, 
         with pytest.raises(UsageError, match=r"the worker process does not start: .*ZeroDivisionError") as caught:
             start(plan, run, executor, command=[], suite="own")
         assert "\n" not in str(caught.value)
+
+
+def test_scoring_again_gives_the_divergences_of_what_was_kept(run: RunDirectory) -> None:
+    record = by_config(run)["exact"]
+    kept = run.samples(record.task)
+    assert kept is not None
+    densities = {"log_prob": np.zeros(N), "exact_x": kept["x"][:7], "exact_log_prob": np.full(7, 3.0)}
+    run.commit(replace(record, metrics={"sw1": (99.0, 0.0)}), kept | densities)
+    with Executor() as executor:
+        rescore(run, executor, quiet())
+    found = by_config(run)["exact"].metrics
+    log_p = load(record.task.problem, record.task.instance).posterior.log_prob(kept["x"].astype(float))
+    assert found["log_density_regret"][0] == pytest.approx(-np.mean(log_p), rel=1e-5)
+    assert found["kl_reverse"][0] == pytest.approx(np.mean(log_p[:7]) - 3, rel=1e-5)
+    assert found["sw1"] == pytest.approx(record.metrics["sw1"], nan_ok=True)
 
 
 def test_scoring_again_needs_no_sampler_and_says_what_it_could_not_score(run: RunDirectory) -> None:

@@ -13,9 +13,10 @@ import pytest
 
 from benchmarks.devices import missing_device, peak_bytes, reset_peak
 from benchmarks.execute import Drawn, Programs, execute
+from benchmarks.judge import evaluate
 from benchmarks.tasks import Task, canonical
 from benchmarks.work import Work, count_jaxpr, counted
-from benchmarks.worker import verdict
+from benchmarks.worker import run_task, verdict
 from methods import METHODS
 from problems import FAMILIES, load
 from problems.arrays import make_key
@@ -214,6 +215,87 @@ def test_a_method_that_compiles_for_itself_is_believed_and_that_is_said() -> Non
     assert (drawn.work is not None and drawn.work.nfe, drawn.remark) == (9, "nfe and vjp as the method reports them")
     drawn = execute(task("toy-own"), Programs())
     assert (drawn.work, drawn.remark) == (None, "the work was not counted")
+
+
+@pytest.mark.parametrize("framework", ["jax", "torch"])
+def test_a_density_is_asked_about_exact_draws_that_are_the_same_for_all_methods(framework: str) -> None:
+    from methods import Samples, method
+
+    for name in ("toy-known", "toy-other"):
+
+        @method(name, framework=framework)
+        def known(problem: Any, key: Any, *, n: int) -> Samples:
+            return Samples(problem.prior.sample(key, n), log_density=problem.prior.log_prob)
+
+    n = 500
+    first, other = (execute(task(name, framework=framework, n=n), Programs()) for name in ("toy-known", "toy-other"))
+    again = execute(replace(task("toy-known", framework=framework, n=n), instance=1), Programs())
+    assert first.remark == "the work was not counted" if framework == "jax" else not first.remark
+    assert first.exact_x is not None
+    assert first.exact_log_prob is not None
+    np.testing.assert_array_equal(first.exact_x, other.exact_x)
+    assert not np.any(first.exact_x == again.exact_x)
+    assert not np.any(first.exact_x == first.x)
+    instance = load("seed2d", 0)
+    np.testing.assert_array_equal(first.exact_x, first.exact_x.astype(np.float32))  # as they are kept
+    exact = instance.problem.prior.log_prob(first.exact_x)
+    np.testing.assert_allclose(first.exact_log_prob, exact, rtol=1e-3, atol=1e-3)
+    posterior = instance.posterior
+    np.testing.assert_allclose(first.exact_x.mean(axis=0), posterior.mean, atol=5 * posterior.std.max() / n**0.5)
+    assert execute(task("prior"), Programs()).exact_x is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda x: x[:, 0, None], r"its log_density has the shape (12, 1), expected (12,)"),
+        (lambda x: {}[x.shape], "its log_density raises KeyError: (12, 2)"),
+    ],
+)
+def test_a_density_that_fails_costs_no_samples(wrong: Any, said: str) -> None:
+    from methods import Samples, method
+
+    @method("toy-unsure", framework="jax")
+    def unsure(problem: Any, key: Any, *, n: int) -> Samples:
+        return Samples(problem.prior.sample(key, n), nfe=0, log_density=wrong)
+
+    record, arrays = run_task(task("toy-unsure"), Programs())
+    assert record.status == "ok"
+    assert record.reason == f"nfe and vjp as the method reports them; {said}"
+    assert list(arrays) == ["x"]
+    assert "kl_reverse" not in record.metrics
+
+
+def test_both_divergences_are_scored_and_can_be_scored_again_from_what_is_kept() -> None:
+    """KL(posterior || prior) and KL(prior || posterior) of a sampler of the prior that knows its density."""
+    from methods import Samples, method
+
+    @method("toy-prior", framework="jax")
+    def toy_prior(problem: Any, key: Any, *, n: int) -> Samples:
+        x, prior = problem.prior.sample(key, n), problem.prior
+        return Samples(x, log_prob=prior.log_prob(x), log_density=prior.log_prob)
+
+    instance, n = load("linear-gaussian-2", 0), 500
+    record, arrays = run_task(task("toy-prior", "linear-gaussian-2", n=n), Programs())
+    assert {name: array.shape for name, array in arrays.items()} == {
+        **{"x": (n, 2), "log_prob": (n,), "exact_x": (n, 2), "exact_log_prob": (n,)},
+    }
+
+    def divergence(p: Any, q: Any) -> float:
+        precision, apart = np.linalg.inv(q.cov()), q.mean - p.mean
+        log_det = np.linalg.slogdet(q.cov())[1] - np.linalg.slogdet(p.cov())[1]
+        return 0.5 * float(np.trace(precision @ p.cov()) + apart @ precision @ apart - 2 + log_det)
+
+    prior, posterior = instance.problem.prior, instance.posterior
+    for name, expected in (
+        ("kl_reverse", divergence(posterior, prior)),
+        ("log_density_regret", divergence(prior, posterior)),
+    ):
+        value, stderr = record.metrics[name]
+        assert abs(value - expected) < 4 * stderr < 0.3 * expected
+    again = evaluate("linear-gaussian-2", 0, 0, *arrays.values())
+    assert again["kl_reverse"] == pytest.approx(record.metrics["kl_reverse"], rel=1e-5)
+    assert again["log_density_regret"] == pytest.approx(record.metrics["log_density_regret"], rel=1e-5)
 
 
 def test_a_sampler_that_looks_at_the_type_of_its_prior_runs_uncounted() -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
+from benchmarks import seats
 from benchmarks.devices import device_name, missing_device
-from benchmarks.executor import Executor
+from benchmarks.executor import Executor, Job
+from benchmarks.prepare import cores
+from benchmarks.provenance import code_of
 from benchmarks.tasks import Task
 from benchmarks.worker import Failure, failure
+from problems.names import UsageError
 from tests.benchmarks.conftest import TOYS
 from tests.benchmarks.test_execute import task
 
@@ -22,15 +29,12 @@ def slow() -> Task:
 @pytest.mark.usefixtures("toys")
 def test_what_a_sampler_prints_last_is_heard_and_a_job_may_take_its_time(slow: Task) -> None:
     heard: list[str] = []
-    with Executor((TOYS,), listen=heard.append) as executor:
+    with Executor((TOYS,), listen=lambda line, _: heard.append(line)) as executor:
         record, arrays = executor.call("sample", slow, timeout_seconds=60.0)
         assert record.status == "ok"
         assert record.seconds_sample > 2.5
         assert arrays["x"].shape == (12, 8)
         assert "asleep" in heard
-        log = executor._log
-        assert log.exists()
-    assert not log.exists()
 
 
 def test_a_worker_that_does_not_start_is_told(tmp_path: Path) -> None:
@@ -42,6 +46,106 @@ def test_a_worker_that_does_not_start_is_told(tmp_path: Path) -> None:
     assert "fails on import in line 1" in reply.traceback
 
 
+@pytest.mark.usefixtures("toys")
+def test_what_a_sampler_does_to_its_process_costs_its_own_task() -> None:
+    """One worker meets them all; between two of them it runs a sound sampler."""
+    said = {
+        "toy-poison": ("failed", "ValueError: object __array__ method not producing an array"),
+        "toy-poison-error": ("failed", "PoisonedError"),
+        "toy-poison-exit": ("failed", "PoisonedExit"),
+        "toy-poison-text": ("failed", "the failure itself could not be told"),
+        "toy-dies": ("failed", "the process ended with exit code 7"),
+        "toy-segfault": ("failed", "the process ended with SIGSEGV"),
+        "toy-eats": ("out_of_memory", "it used more memory than one worker may"),
+    }
+    with Executor((TOYS,), limit_bytes=2 * 2**30) as executor:
+        for name, (status, reason) in said.items():
+            reply = executor.call("sample", task(name, "gmm25-8-1"), timeout_seconds=60.0)
+            assert isinstance(reply, Failure)
+            assert (reply.status, reply.reason[: len(reason)]) == (status, reason)
+            record, _ = executor.call("sample", task("toy", "gmm25-8-1"), timeout_seconds=60.0)
+            assert (record.status, record.reason) == ("ok", "")
+        late = [Job("sample", (task("toy-late", "gmm25-8-1"),)) for _ in range(2)]
+        for job in late:
+            record, _ = executor.attempt(0, job)
+            assert record.status == "ok"  # the second was not what ended the process that they shared
+        lost = "a first try was lost when its process ended with exit code 11"
+        assert [job.remark for job in late] == ["", lost]
+
+
+@pytest.mark.usefixtures("toys")
+def test_what_a_sampler_started_ends_with_it() -> None:
+    heard: list[str] = []
+    with Executor((TOYS,), listen=lambda line, _: heard.append(line)) as executor:
+        reply = executor.call("sample", task("toy-brood", "gmm25-8-1"), timeout_seconds=8.0)
+    assert reply.status == "timeout"
+    (pid,) = {int(line) for line in heard if line.isdigit()}
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize("late", [0.0, 0.3])
+def test_when_one_worker_ends_the_run_the_replies_of_its_neighbours_are_kept(late: float) -> None:
+    class Doomed(Executor):
+        workers = 3
+
+        def attempt(self, seat: int, job: Job) -> str:
+            if seat == 1:
+                broken.set()
+                raise UsageError("the scheduler is gone")
+            broken.wait()
+            time.sleep(late)
+            if seat == 2:
+                raise UsageError("the scheduler is gone")
+            return job.what
+
+    broken = threading.Event()
+    jobs, kept = [Job("code", what=str(i)) for i in range(3)], []
+    with Doomed() as executor, pytest.raises(UsageError, match="the scheduler is gone"):
+        executor.serve(lambda _: jobs.pop(0) if jobs else None, lambda job, reply, _: kept.append((job.what, reply)))
+    assert kept == [("0", "0")]
+
+
+def test_the_limit_of_a_job_begins_once_its_process_has_loaded_what_it_needs(tmp_path: Path) -> None:
+    plugin = tmp_path / "slow.py"
+    plugin.write_text(
+        "import time\nfrom methods import method\ntime.sleep(4)\n"
+        "@method('slow')\ndef slow(problem, key, *, n):\n    return None\n"
+    )
+    with Executor((plugin,)) as executor:
+        reply = executor.call("code", timeout_seconds=3.0)
+    assert reply == code_of()
+
+
+def test_a_process_that_never_loads_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seats, "_LOAD_SECONDS", 3.0)
+    (tmp_path / "stuck.py").write_text("import time\ntime.sleep(600)\n")
+    with Executor((tmp_path / "stuck.py",)) as executor:
+        assert executor.call("code") == Failure("failed", "its process was not ready after 3 s", "")
+
+
+def test_a_worker_has_cores_of_its_own_and_so_many_threads() -> None:
+    wanted = cores()[:2]
+    with Executor(workers=len(wanted)) as executor:
+        executor.call("code")
+        seats = executor._seats
+        for seat in seats:
+            seat.prepare()
+        found = [psutil.Process(seat._pid).cpu_affinity() for seat in seats]
+    assert found == [[core] for core in wanted]
+
+
+def test_more_cores_than_there_are() -> None:
+    there = len(cores())
+    with pytest.raises(UsageError, match=f"{there} workers of 2 threads need {2 * there} cores, there are {there}"):
+        Executor(workers=there, threads=2)
+
+
+def test_no_scheduler_at_an_address() -> None:
+    missing = pytest.raises(UsageError, match=r"no scheduler answers at tcp://127\.0\.0\.1:9: ")
+    with Executor(scheduler="tcp://127.0.0.1:9") as executor, missing:
+        executor.call("code")
+
+
 @pytest.mark.parametrize(
     ("error", "status", "reason"),
     [
@@ -51,6 +155,8 @@ def test_a_worker_that_does_not_start_is_told(tmp_path: Path) -> None:
         (RuntimeError("CUDA out of memory. Tried"), "out_of_memory", "RuntimeError: CUDA out"),
         (ValueError("\n\n  first\nsecond"), "failed", "ValueError: first"),
         (KeyError(), "failed", "KeyError"),
+        (ValueError("\ud800 bad"), "failed", "ValueError: \\ud800 bad"),
+        (UsageError("\ud800 bad"), "failed", "\\ud800 bad"),
     ],
 )
 def test_what_an_exception_means(error: Exception, status: str, reason: str) -> None:
@@ -58,6 +164,7 @@ def test_what_an_exception_means(error: Exception, status: str, reason: str) -> 
     assert told.status == status
     assert told.reason.startswith(reason)
     assert "second" not in told.reason
+    (told.reason + told.traceback).encode()  # it can be written
 
 
 def test_devices() -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
+from typer.testing import CliRunner
 
 import run_benchmark
+from benchmarks import campaign, gates, rescore, results
+from benchmarks.store import RunDirectory, open_run
+from problems.names import UsageError
 from tests.benchmarks.conftest import TOYS
 
 ROOT = Path(run_benchmark.__file__).parent
@@ -21,8 +27,8 @@ PROGRAM = ["run_benchmark.py"]
 WITHOUT_REPORT = [
     "-c",
     "import reports, run_benchmark\n"
-    "reports.write_report = lambda directory: []\n"
-    "reports.print_leaderboard = lambda directory, console: None\n"
+    "reports.write_report = lambda directory, budget=None: []\n"
+    "reports.print_leaderboard = lambda directory, console, budget=None: None\n"
     "run_benchmark.main()",
 ]
 WORDS = ["--problems", "gmm25-8-1,linear-gaussian-16", "--n", "18", "--instances", "2"]
@@ -68,10 +74,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame,
     return tables(out)
 
 
-def same(out: Path, undisturbed: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def same(out: Path, undisturbed: tuple[pd.DataFrame, pd.DataFrame], but: tuple[str, ...] = ()) -> None:
     for one, other in zip(tables(out), undisturbed, strict=True):
         rows = one[~one["metric"].isin(["seconds", "samples_per_second"])].reset_index(drop=True)
         expected = other[~other["metric"].isin(["seconds", "samples_per_second"])].reset_index(drop=True)
+        rows, expected = (table.drop(columns=[*but], errors="ignore") for table in (rows, expected))
         pd.testing.assert_frame_equal(rows, expected, check_exact=True)
 
 
@@ -112,6 +119,17 @@ def test_killed_at_ten_random_moments_and_started_again(
     same(out, undisturbed)
 
 
+def test_two_workers_and_one_give_the_same_table(
+    tmp_path: Path, undisturbed: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
+    """Bit by bit: a task has as many threads, its numbers are its own, and nothing depends on what ran before."""
+    for workers in (1, 2):
+        process = begin(tmp_path / str(workers), *METHODS, "--workers", str(workers))
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+        same(tmp_path / str(workers), undisturbed)
+
+
 def test_a_worker_that_something_else_kills_is_replaced(
     tmp_path: Path, undisturbed: tuple[pd.DataFrame, pd.DataFrame]
 ) -> None:
@@ -123,12 +141,14 @@ def test_a_worker_that_something_else_kills_is_replaced(
         worker.kill()
     process.communicate(timeout=300)
     assert process.returncode == 0
-    same(out, undisturbed)
+    same(out, undisturbed, but=("reason",))
+    reasons = pd.read_parquet(out / "results.parquet")["reason"]
+    assert set(reasons) <= {"", "a first try was lost when its process ended with SIGKILL"}
 
 
 def test_an_interrupt_keeps_what_is_finished_and_collects_it(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    process = begin(out, "--plugin", str(TOYS), "--methods", "exact,toy-slow")
+    process = begin(out, "--plugin", str(TOYS), "--methods", "exact,toy-slow", "--workers", "1")
     while finished(out) < 1:
         time.sleep(0.01)
     time.sleep(0.5)
@@ -141,6 +161,64 @@ def test_an_interrupt_keeps_what_is_finished_and_collects_it(tmp_path: Path) -> 
     assert "1 of 8 tasks are finished: 1 ok" in text
     assert errors == ""
     assert set(pd.read_parquet(out / "results.parquet")["config"]) == {"exact"}
+
+
+@pytest.mark.parametrize("error", [UsageError("no worker is left"), KeyboardInterrupt("stop"), ValueError("a fault")])
+def test_whatever_ends_a_run_its_tables_are_written(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def collect_disturbed(run: RunDirectory) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        results_collect(run)
+
+    results_collect = results.collect
+    monkeypatch.setattr(results, "collect", collect_disturbed)
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with open_run(tmp_path / "run", create=True) as run:
+        with pytest.raises(type(error), match=str(error)), run_benchmark._collected(run):
+            raise error
+        assert (run.path / "results.parquet").exists()
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def test_the_error_that_ended_a_run_is_told_before_those_of_its_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: RunDirectory) -> None:
+        raise UsageError("cannot write the tables")
+
+    monkeypatch.setattr(results, "collect", refuse)
+    with open_run(tmp_path / "run", create=True) as run:
+        with pytest.raises(UsageError, match="no worker is left"), run_benchmark._collected(run):
+            raise UsageError("no worker is left")
+        with pytest.raises(UsageError, match="cannot write the tables"), run_benchmark._collected(run):
+            pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", ["run", "score", "gates"])
+def test_a_signal_stops_every_long_command_in_words(
+    command: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        with suppress(Exception):
+            os.kill(os.getpid(), number)
+            time.sleep(1)
+        raise AssertionError
+
+    for module, name in ((campaign, "carry_out"), (rescore, "rescore"), (gates, "run_gates")):
+        monkeypatch.setattr(module, name, interrupted)
+    monkeypatch.setattr(campaign, "start", lambda *_, **__: None)
+    out = tmp_path / "run"
+    open_run(out, create=True).close()
+    words = [str(out)] if command == "score" else ["--problems", "gmm25-8-1", "--out", str(out)]
+    handler = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # only the command's own may stop it
+    found = CliRunner().invoke(run_benchmark.app, [command, *words])
+    signal.signal(signal.SIGTERM, handler)
+    assert found.exit_code == 130, found.output
+    assert "stopped; what is finished stays in" in found.output
+    assert (out / "results.parquet").exists() == (command != "gates")
 
 
 def test_a_faulty_plugin_and_a_foreign_file_do_not_stop_the_other_cells(tmp_path: Path) -> None:

@@ -186,8 +186,7 @@ def test_auto_means_jax_for_array_methods() -> None:
 
 def test_the_tuned_preset_is_one_per_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     table = {"seed2d": {"dps": {"scale": 0.125}}, "gmm25-8-1": {"dps": {"scale": 0.5, "steps": 3}}}
-    for module in ("tuned_presets", "plan"):
-        monkeypatch.setattr(f"benchmarks.{module}.tuned", lambda: table)
+    monkeypatch.setattr("benchmarks.tuned_presets.tuned", lambda: table)
     problems = ("seed2d", "gmm25-8-1", "digits-blur")
     plan = planned(Request(problems=problems, methods=("dps[t*]",), instances=1))
     chosen = {p.task.problem: (json.loads(p.task.hyper), p.skip) for p in plan.tasks}
@@ -197,6 +196,14 @@ def test_the_tuned_preset_is_one_per_problem(monkeypatch: pytest.MonkeyPatch) ->
     assert [skip for _, skip in chosen.values()] == ["", "", "dps was not tuned on digits-blur"]
     with pytest.raises(UsageError, match="no preset of em-dps 'tuned'"):
         planned(Request(methods=("em-dps[tuned]",)))
+
+
+def test_a_twin_is_tuned_as_its_sibling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.tuned_presets.tuned", lambda: {"digits-blur": {"dps": {"scale": 0.125}}})
+    plan = planned(Request(problems=("digits-blur-model", "digits-denoise-model"), methods=("dps[tuned]",)))
+    chosen = {p.task.problem: (json.loads(p.task.hyper)["scale"], p.skip) for p in plan.tasks}
+    assert chosen["digits-blur-model"] == (0.125, "")
+    assert chosen["digits-denoise-model"][1] == "dps was not tuned on digits-denoise-model"
 
 
 LIMITS = [{"methods": ["dps"], "problems": ["gmm25-*"], "instances": 2, "seconds": 77.0}]

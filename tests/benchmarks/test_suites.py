@@ -30,11 +30,11 @@ def written(folder: Path, text: str) -> str:
     return str(path)
 
 
-def test_there_are_four_suites() -> None:
-    assert suite_names() == ["ci", "exhaustive", "full", "quick"]
+def test_there_are_five_suites() -> None:
+    assert suite_names() == ["calibration", "ci", "exhaustive", "full", "quick"]
 
 
-@pytest.mark.parametrize("name", ["ci", "exhaustive", "full", "quick"])
+@pytest.mark.parametrize("name", ["calibration", "ci", "exhaustive", "full", "quick"])
 def test_a_shipped_suite_plans_and_has_sizes_for_every_problem(name: str) -> None:
     suite = load_suite(name)
     assert make_plan(suite, Request()).tasks
@@ -72,6 +72,39 @@ def test_the_full_suite_trains_on_three_problems_alone() -> None:
     plan = make_plan(load_suite("full"), Request())
     trained = {(p.task.problem, p.task.instance) for p in plan.tasks if p.task.method.startswith("dpi-")}
     assert trained == {(name, k) for name in ("seed2d", "linear-gaussian-2", "gmm25-8-1") for k in (0, 1)}
+
+
+@pytest.mark.parametrize("name", ["quick", "ci", "full", "exhaustive"])
+def test_twins_are_for_calibration_alone(name: str) -> None:
+    problems = {p.task.problem for p in make_plan(load_suite(name), Request()).tasks}
+    assert not {problem for problem in problems if problem.endswith("-model")}
+    if name in ("full", "exhaustive"):
+        assert problems == {problem for problem in FAMILIES if not problem.endswith("-model")}
+
+
+def test_the_calibration_suite_has_one_task_per_cell_on_truths_from_the_prior() -> None:
+    plan = make_plan(load_suite("calibration"), Request())
+    tasks = [planned.task for planned in plan.tasks]
+    problems = {task.problem for task in tasks}
+    assert problems == {
+        "digits-inpaint",
+        *(name for name, family in FAMILIES.items() if family.model_truth and family.dim <= 128),
+    }
+    assert len({(task.problem, task.config) for task in tasks}) == len(tasks)
+    assert {task.instance for task in tasks} == {0}
+    assert min(task.instances for task in tasks) == 200
+    assert {(task.problem, task.instances) for task in tasks} >= {("seed2d", 1024), ("gmm25-8-2", 256)}
+    assert {task.n for task in tasks} == {63}
+    assert not any(task.method.startswith("dpi-") for task in tasks)
+    assert not any(planned.skip for planned in plan.tasks)
+    assert plan.seconds < 2400
+
+
+def test_a_batched_suite_takes_its_number_of_instances_from_the_user(tmp_path: Path) -> None:
+    path = written(tmp_path, "batched = true\n" + MINIMAL)
+    (whole,), (cut,) = (make_plan(load_suite(path), Request(instances=k)).tasks for k in (None, 5))
+    assert (whole.task.instance, whole.task.instances, cut.task.instances) == (0, 2, 5)
+    assert cut.seconds > whole.seconds
 
 
 def test_a_users_own_file_works_the_same_way(tmp_path: Path) -> None:

@@ -119,3 +119,146 @@ def toy_slow(problem, key, *, n, seconds=60.0):
 def toy_needy(problem, key, *, n):
     """Needs what a problem may lack."""
     return Samples(problem.prior.sample(key, n))
+
+
+class Poisoned:
+    """An object that does something when it is unpickled."""
+
+    def __init__(self, x):
+        self.x, self.shape, self.dtype = x, x.shape, x.dtype
+
+    def __array__(self, dtype=None, copy=None):
+        return self
+
+    def __reduce__(self):
+        return os._exit, (9,)
+
+
+class PoisonedError(Exception):
+    """The same as an exception, which cannot even be read."""
+
+    def __str__(self):
+        raise RuntimeError("not to be read")
+
+    def __reduce__(self):
+        return os._exit, (9,)
+
+
+class PoisonedExit(PoisonedError):
+    """Whoever reads it leaves."""
+
+    def __str__(self):
+        raise SystemExit(9)
+
+
+class PoisonedText(PoisonedError):
+    """Its text is a class of its own."""
+
+    def __str__(self):
+        return Text("bad")
+
+
+class Text(str):
+    def splitlines(self, *_):
+        raise PoisonedExit
+
+
+@method("toy-poison", framework="jax")
+def toy_poison(problem, key, *, n):
+    """Samples of a class of its own."""
+    return Samples(Poisoned(problem.prior.sample(key, n)))
+
+
+@method("toy-poison-error", framework="jax")
+def toy_poison_error(problem, key, *, n):
+    """An exception of a class of its own."""
+    raise PoisonedError
+
+
+@method("toy-poison-exit", framework="jax")
+def toy_poison_exit(problem, key, *, n):
+    """An exception that cannot be read for another reason."""
+    raise PoisonedExit
+
+
+@method("toy-poison-text", framework="jax")
+def toy_poison_text(problem, key, *, n):
+    """An exception whose text cannot be read."""
+    raise PoisonedText
+
+
+@method("toy-dies", framework="jax")
+def toy_dies(problem, key, *, n):
+    """Leaves without a word."""
+    os._exit(7)
+
+
+@method("toy-segfault", framework="jax")
+def toy_segfault(problem, key, *, n):
+    """Touches memory that is not there."""
+    import ctypes
+
+    ctypes.string_at(0)
+
+
+@method("toy-eats", framework="jax")
+def toy_eats(problem, key, *, n, gigabytes=4):
+    """Eats memory, and keeps it."""
+    import numpy as np
+
+    kept = [np.ones(2**24) for _ in range(8 * gigabytes)]
+    time.sleep(60)
+    return Samples(problem.prior.sample(key, n) + len(kept))
+
+
+called: list = []
+
+
+@method("toy-late", framework="jax")
+def toy_late(problem, key, *, n):
+    """Is done, and leaves a thread behind that ends the process once it is called in it again."""
+    import threading
+
+    called.append(threading.Event())
+    if len(called) == 2:
+        called[0].set()
+        time.sleep(60)
+    threading.Thread(target=lambda: called[0].wait() and os._exit(11), daemon=True).start()
+    return Samples(problem.prior.sample(key, n))
+
+
+@method("toy-brood", framework="jax")
+def toy_brood(problem, key, *, n):
+    """Starts a process, and does not come back."""
+    import subprocess
+
+    child = subprocess.Popen(["sleep", "600"])
+    print(child.pid, flush=True)
+    time.sleep(60)
+
+
+@method("toy-until")
+def toy_until(problem, key, *, n):
+    """Halves a prior sample until it is as small as the measurement says: a loop of unknown length."""
+    import jax
+
+    x = 1.0 + problem.prior.sample(key, n)
+    limit = 0.1 + namespace(x).abs(problem.y[0])
+    return Samples(jax.lax.while_loop(lambda x: namespace(x).max(namespace(x).abs(x)) > limit, lambda x: 0.5 * x, x))
+
+
+@method("toy-unmappable")
+def toy_unmappable(problem, key, *, n):
+    """A callback that has no rule for batches."""
+    import jax
+
+    x = problem.prior.sample(key, n)
+    shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
+    return Samples(jax.pure_callback(lambda x: 2.0 * x, shape, x))
+
+
+@method("toy-untidy", framework="jax")
+def toy_untidy(problem, key, *, n):
+    """Leaves its process such that nothing is measured in it any more."""
+    sys.modules["benchmarks.worker"].evaluate = lambda *_, **__: {}
+    return Samples(problem.prior.sample(key, n))

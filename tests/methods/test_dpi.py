@@ -95,6 +95,20 @@ def test_a_key_gives_its_draws_and_row_i_does_not_know_of_the_others(name: str) 
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_density_is_known_everywhere_and_is_that_of_the_draws(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the model as it starts: its density integrates to 1 over the plane, and holds for images as well."""
+    untrained = lambda _, model, *rest: variational_training.Fit(model, 0.0, 0.0, [], 0.0, 0.0)  # noqa: ARG005, E731
+    monkeypatch.setattr(variational_training, "fit", untrained)
+    drawn = run(name, load("seed2d", 0), 9, **SMALL)
+    np.testing.assert_allclose(drawn.log_density(drawn.x), drawn.log_prob, rtol=1e-5, atol=1e-5)
+    side, step = np.linspace(-4, 4, 321, dtype=np.float32, retstep=True)
+    points = jnp.asarray(np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2))
+    assert float(np.sum(np.exp(drawn.log_density(points)), dtype=np.float64)) * step**2 == pytest.approx(1, abs=0.01)
+    drawn = run(name, load("digits-denoise", 0), 3, **SMALL)
+    np.testing.assert_allclose(drawn.log_density(drawn.x), drawn.log_prob, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_second_instance_compiles_nothing(name: str) -> None:
     run(name, load("seed2d", 0), 3, **SMALL)
     compiled = _advance._cache_size()
@@ -115,6 +129,7 @@ def test_of_several_restarts_the_lowest_bound_counts_and_all_the_time(monkeypatc
     drawn = run("dpi-mixture", load("seed2d", 0), 3, restarts=3, prior="analytic", **SMALL)
     assert drawn.info["loss"] == 1.0
     np.testing.assert_array_equal(drawn.log_prob, fits[1].model.log_prob(drawn.x))
+    np.testing.assert_array_equal(drawn.log_density(drawn.x), drawn.log_prob)
     assert np.all(np.asarray(drawn.log_prob) != np.asarray(fits[0].model.log_prob(drawn.x)))
     assert drawn.train_seconds == sum(one.train_seconds for one in fits)
     assert drawn.info["compile_seconds"] == sum(one.compile_seconds for one in fits)

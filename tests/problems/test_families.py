@@ -24,7 +24,7 @@ def test_the_families_are_those_announced():
         *(f"linear-gaussian-{d}" for d in (2, 16, 128)),
         *(f"gmm25-{d}-{m}" for d in (8, 80, 800) for m in (1, 2, 4)),
         *(f"gaussian-field-{side}" for side in (16, 64)),
-        *(f"digits-{task}" for task in ("denoise", "inpaint", "blur", "superres")),
+        *(f"digits-{task}{end}" for task in ("denoise", "inpaint", "blur", "superres") for end in ("", "-model")),
     }
 
 
@@ -44,7 +44,7 @@ def test_metadata_describes_the_instances(name, instance):
     assert problem.y.shape == problem.operator(found.x_true[None])[0].shape
     assert all(array.dtype == np.float64 for array in (problem.y, found.x_true, found.posterior.mean))
     assert isinstance(found.log_evidence, float)
-    assert np.ptp(found.x_true) < 1.5 * family.data_range
+    assert np.ptp(found.x_true) < 2 * family.data_range  # a draw of the digits prior leaves [0, 1] on both sides
     assert 20 < len(family.summary) < 100
     assert len(family.stresses) > 150
     assert family.stresses.endswith(".")
@@ -108,6 +108,19 @@ def test_digits_are_the_held_out_images():
     first, again = load("digits-denoise", 4), load("digits-denoise", 304)
     np.testing.assert_array_equal(first.x_true, again.x_true)
     assert np.all(first.problem.y != again.problem.y)
+
+
+def test_a_twin_differs_from_its_sibling_in_truth_and_measurement_alone():
+    """Truths are fresh draws of the prior; tuning indices draw other ones."""
+    for task in ("denoise", "inpaint", "blur", "superres"):
+        real, twin, other = (load(name, 3) for name in (f"digits-{task}", f"digits-{task}-model", "digits-blur-model"))
+        assert twin.problem.prior is real.problem.prior
+        assert twin.problem.operator is real.problem.operator
+        assert twin.problem.noise.std == real.problem.noise.std
+        key = instance_key(f"digits-{task}-model", 3, "truth")
+        np.testing.assert_array_equal(twin.x_true, twin.problem.prior.sample(key, 1)[0])
+        assert not np.allclose(twin.x_true, load(f"digits-{task}-model", TUNING_START + 3).x_true, atol=0.1)
+        assert task == "blur" or not np.allclose(twin.x_true, other.x_true, atol=0.1)
 
 
 def test_the_digits_prior_is_a_smoothed_mixture_of_ten(components):

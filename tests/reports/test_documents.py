@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 import reports
+from reports import paired
 from reports.columns import COLUMNS, number, with_error, written
 from reports.documents import LEGEND, escaped, latex, markdown, write_tables
 from reports.ranking import records
@@ -141,11 +142,26 @@ def test_markdown_marks_references_and_oracles_and_names_failures(board: pd.Data
     assert "training [s]" in markdown_tables(markdown(board, {}))["seed2d"].columns
 
 
-def test_markdown_begins_with_three_lines_of_legend(board: pd.DataFrame) -> None:
+def test_markdown_begins_with_the_legend(board: pd.DataFrame) -> None:
     lines = [line for line in markdown(board, {"suite": "quick"}).split("\n") if line]
     assert lines[0] == "# Leaderboard: suite quick"
-    assert lines[1:4] == [f"{i}. {line}" for i, line in enumerate(LEGEND, 1)]
-    assert lines[4] == "## All problems"
+    assert lines[1:5] == [f"{i}. {line}" for i, line in enumerate(LEGEND, 1)]
+    assert lines[5] == "## All problems"
+
+
+def test_the_words_claim_no_more_than_is_tested(board: pd.DataFrame) -> None:
+    out = io.StringIO()
+    print_tables(board, Console(file=out, width=400))
+    for text in (markdown(board, {}), latex(board, {}), out.getvalue()):
+        assert "cannot be told from exact" not in text
+        assert re.search(r"without a failed task is .*at floor.* and shares rank 1", text)
+        assert re.search(r"not above (it|that quantile)", text)
+        assert re.search(r"differences of SW1 / floor95 per instance|tests of SW1/floor95 over the instances", text)
+        assert re.search(r"(Untested, by rule|by rule, untested): methods without a value", text)
+        assert re.search(r"about 90 \\?% at 16 instances; none below 8", text)
+        assert "(95 %)" not in text
+    assert "exact up to 16 instances, with 65,535 random" in markdown(board, {})
+    assert (paired.EXACT_INSTANCES, paired.DRAWS) == (16, 65_535)
 
 
 def test_a_bar_in_a_label_does_not_break_the_markdown_table(fake_run: Any) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
@@ -27,6 +28,7 @@ from reports.style import GUIDANCE, INTEGRATOR, looks, styled
 PICTURES = {
     *("heatmap", "pareto", "pareto-work", "pareto-seconds", "posterior2d-seed2d"),
     *("sheet-digits-inpaint", "calibration-seed2d", "calibration-gmm25-80-2", "calibration-digits-inpaint"),
+    *("budget-seed2d", "budget-gmm25-80-2", "budget-digits-inpaint"),
 }
 
 
@@ -127,7 +129,7 @@ def test_write_report_writes_png_and_pdf_of_each(invented: Path, tmp_path: Path)
     run = copied(invented, tmp_path / "run", lambda t: (t["problem"] == "seed2d") & t["config"].str.contains("x|dps"))
     written = reports.write_report(run)
     names = {"heatmap", "pareto", "pareto-work", "pareto-seconds", "posterior2d-seed2d", "calibration-seed2d"}
-    assert {path.name for path in written[3:]} == {f"{name}.{kind}" for name in names for kind in ("png", "pdf")}
+    assert {path.name for path in written[3:-1]} == {f"{name}.{kind}" for name in names for kind in ("png", "pdf")}
     assert all(path.read_bytes()[:4] == b"%PDF" for path in written if path.suffix == ".pdf")
 
 
@@ -230,11 +232,12 @@ def test_contours_hold_their_mass() -> None:
         assert level == pytest.approx(1 - mass, rel=0.03)  # a Gaussian's density relative to its peak
 
 
-def test_too_many_rows_are_cut_by_rank_and_named(board: pd.DataFrame) -> None:
+def test_too_many_rows_are_cut_by_their_order_and_named(board: pd.DataFrame) -> None:
     problem = board[board["problem"] == "seed2d"]
     kept, told = rows.tried_rows(problem, 9)
-    assert [row["label"] for row in kept[-3:]] == ["em-none", "em-dps", "pc-none"]
-    assert "Not shown for want of room (last ranks): em-jalal, " in told
+    assert [row["reference"] for row in kept] == 6 * [True] + 3 * [False]
+    assert {row["label"] for row in kept[6:]} == set(problem["label"].iloc[6:9])  # the lowest means
+    assert "Not shown for want of room (last rows): em-jalal, " in told
     assert "my_own" in told
     kept, told = rows.tried_rows(problem, 99)
     assert (len(kept), told) == (len(problem), "")
@@ -283,6 +286,33 @@ def test_heatmap_writes_numbers_frames_and_words(drawn: dict[str, Figure], board
     assert bold == board["at_floor"].sum() == sum(not patch.get_fill() for patch in panel.patches)
     hatched = sum(bool(patch.get_hatch()) for patch in panel.patches)
     assert hatched == ((board["tasks_failed"] > 0) | (board["tasks_ok"] == 0)).sum()
+
+
+def test_heatmap_greys_what_is_not_believed(fake_run: Any) -> None:
+    """On q SW1 is not believed: no colour, no frame, and no part in the scale of colours."""
+    for problem in ("p", "q"):
+        fake_run.floor(problem, 0, "sw1", [1.0])
+        for label, value in (("low", 0.5), ("high", 9.0 if problem == "p" else 90.0)):
+            fake_run.task(problem, 0, label, {"sw1": value})
+        fake_run.task(problem, 0, "lost", status="failed")
+    figures_of = []
+    for believed in (True, False):
+        gates = pd.DataFrame({"problem": ["q"], "metric": ["sw1"], "believed": [believed], "reason": [""]})
+        gates.to_parquet(fake_run.path / "gates.parquet")
+        figures_of.append(heatmap.draw(reports.leaderboard(fake_run.write())))
+        assert_readable(figures_of[-1])
+    before, after = figures_of
+    assert ("not believed" in shown(before), "not believed" in shown(after)) == (False, True)
+    written = {(t.get_position()[0], t.get_position()[1]): t for t in after.axes[0].texts}
+    column = {column: [written[column + 0.5, line + 0.5].get_text() for line in range(3)] for column in (0, 1)}
+    assert column == {0: ["9.0", "failed", "0.50"], 1: ["(90)", "failed", "(0.50)"]}
+    filled = [patch for patch in after.axes[0].patches if patch.get_fill()]
+    grey = [patch for patch in filled if patch.get_facecolor() == to_rgba(heatmap.DOUBTED)]
+    assert [(round(patch.get_x()), patch.get_hatch()) for patch in grey] == 2 * [(1, "....")]
+    assert not [patch for patch in before.axes[0].patches if patch.get_hatch() == "...."]
+    assert sum(not patch.get_fill() for patch in after.axes[0].patches) == 1
+    assert after.axes[1].get_xlim()[1] == pytest.approx(9.0)
+    assert before.axes[1].get_xlim()[1] == pytest.approx(90.0)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+import problems
 import scores
 from problems.arrays import make_key
 from scores.calibration import coverage_error, covered_share, z_std
 from scores.candidate import Candidate
+from scores.directions import BANDS
 
 
 @pytest.fixture
@@ -26,14 +28,10 @@ def over_truths(instance, n, truths, metric, spread=1.0, shift=0.0):
     posterior, found = instance.posterior, []
     shared = scores.reference(instance, n, [1])
     for i in range(truths):
-        truth = posterior.sample(make_key("numpy", [1, i]), 1)[0]
-        spaces = {
-            name: dataclasses.replace(space, truth=space.directions @ (truth - posterior.mean))
-            for name, space in shared.spaces.items()
-        }
+        here = dataclasses.replace(instance, x_true=posterior.sample(make_key("numpy", [1, i]), 1)[0])
         x = posterior.mean + spread * (posterior.sample(make_key("numpy", [2, i]), n) - posterior.mean)
         x = x + shift * posterior.std
-        found.append(metric(Candidate(x, instance, dataclasses.replace(shared, spaces=spaces), 1.0)))
+        found.append(metric(Candidate(x, here, shared, 1.0)))
     return np.array(found)
 
 
@@ -101,14 +99,40 @@ def test_each_space_sees_its_own_directions(instance):
     assert abs(exact90) < 0.05
 
 
+@pytest.mark.parametrize("band", ["low", "mid", "high"])
+def test_each_band_sees_its_own_frequencies(build, band):
+    """Images too narrow in one band of their cosine transform, and exact elsewhere."""
+    from scipy.fft import dctn, idctn
+
+    rows, columns, n = 6, 8, 39
+    instance = build([1.0], np.zeros((1, 48)), [np.diag(np.linspace(0.5, 2.0, 48))], shape=(rows, columns))
+    frequency = np.hypot(np.arange(rows)[:, None] / rows, np.arange(columns) / columns)
+    low, high = BANDS[band]
+    factor = np.where((frequency >= low) & (frequency < high), 0.2, 1.0)
+    errors = []
+    for i in range(80):
+        here = dataclasses.replace(instance, x_true=instance.posterior.sample(make_key("numpy", [1, i]), 1)[0])
+        x = instance.posterior.sample(make_key("numpy", [2, i]), n)
+        x = idctn(factor * dctn(x, axes=(1, 2), norm="ortho"), axes=(1, 2), norm="ortho")
+        reference = scores.reference(here, n, [1])
+        errors.append([coverage_error(Candidate(x, here, reference, 1.0), name, 0.9) for name in BANDS])
+    expected = [2 * norm.cdf(0.2 * norm.ppf(0.95)) - 1.9 if name == band else 0.0 for name in BANDS]
+    np.testing.assert_allclose(np.mean(errors, axis=0), expected, atol=0.04)
+
+
 def test_registered_coverages_have_the_nominal_values_of_their_names(instance):
     """A truth outside all samples is never covered."""
     reference = scores.reference(instance, 99, [1])
     found = scores.evaluate(reference.x + 1e3, instance, reference, data_range=1.0)
     errors = {name: value for name, (value, _) in found.items() if name.startswith("coverage")}
-    assert errors == pytest.approx(
-        {"coverage50_range": -0.5, "coverage50_null": -0.5, "coverage90_range": -0.9, "coverage90_null": -0.9}
-    )
+    spaces, percents = ("range", "null"), (50, 68, 90, 95)
+    assert errors == pytest.approx({f"coverage{p}_{space}": -p / 100 for space in spaces for p in percents})
+    image = problems.load("digits-denoise", 0)
+    reference = scores.reference(image, 20, [1])
+    x = reference.x.copy()
+    x[:, 0, 0] += 1e6  # a corner pixel has every frequency
+    found = scores.evaluate(x, image, reference, data_range=1.0)
+    assert [found[f"coverage90_{band}"][0] for band in BANDS] == pytest.approx([-0.9] * 3)
 
 
 def test_z_std_of_given_moments(build, standardised):
@@ -122,8 +146,7 @@ def test_z_std_of_given_moments(build, standardised):
     reference = scores.reference(instance, n, [1])
     axes = {"range": slice(0, 3), "null": slice(3, 6)}
     spaces = {
-        name: dataclasses.replace(space, directions=np.eye(d)[axes[name]], truth=instance.x_true[axes[name]])
-        for name, space in reference.spaces.items()
+        name: dataclasses.replace(space, directions=np.eye(d)[axes[name]]) for name, space in reference.spaces.items()
     }
     reference = dataclasses.replace(reference, spaces=spaces)
     found = z_std(Candidate(centre + widths * standardised(n, d), instance, reference, 1.0))

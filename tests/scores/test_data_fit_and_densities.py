@@ -10,7 +10,7 @@ import scores
 from problems.arrays import make_key
 from scores.candidate import Candidate
 from scores.data_fit import chi2_per_m
-from scores.densities import log_density_regret
+from scores.densities import kl_reverse, log_density_regret
 
 
 def test_chi2_of_known_residuals(rng):
@@ -65,3 +65,49 @@ def test_regret_is_the_divergence_of_a_wrong_width(build, rng, spread):
     value, stderr = log_density_regret(Candidate(x, instance, reference, 1.0, wrong.log_prob(x)))
     assert abs(value - d * (spread**2 / 2 - 0.5 - math.log(spread))) < 4 * stderr
     assert stderr < 0.05
+
+
+@pytest.mark.parametrize("spread", [0.6, 1.4])
+def test_the_reverse_divergence_of_a_wrong_width(build, rng, spread):
+    """KL(N(m, C) || N(m, c^2 C)) = d (log c + 1 / (2 c^2) - 1/2): not that of the other direction."""
+    d, n = 5, 4000
+    root = np.tril(np.full((d, d), 0.4)) + np.eye(d)
+    mean = np.linspace(0, 3, d)
+    instance = build([1.0], mean[None], [root @ root.T])
+    wrong = build([1.0], mean[None], [spread**2 * root @ root.T]).posterior
+    x = instance.posterior.sample(rng, n)
+    found = scores.evaluate(
+        wrong.sample(rng, 50),
+        instance,
+        scores.reference(instance, 50, [1]),
+        data_range=1.0,
+        exact_x=x,
+        exact_log_prob=wrong.log_prob(x),
+    )
+    value, stderr = found["kl_reverse"]
+    assert abs(value - d * (math.log(spread) + 0.5 / spread**2 - 0.5)) < 4 * stderr
+    assert stderr < 0.06
+    assert "log_density_regret" not in found
+
+
+def test_a_dropped_mode_shows_in_the_reverse_divergence_alone(build, rng):
+    """q is one of two modes: KL(q || p) = -log .7, while 30 % of the exact draws lie 12 standard deviations off."""
+    instance = build([0.7, 0.3], [[0.0, 0.0], [12.0, 0.0]], np.stack([np.eye(2)] * 2))
+    one = build([1.0], [[0.0, 0.0]], [np.eye(2)]).posterior
+    x, exact = one.sample(rng, 2000), instance.posterior.sample(rng, 2000)
+    reference = scores.reference(instance, 2000, [1])
+    candidate = Candidate(x, instance, reference, 1.0, one.log_prob(x), exact, one.log_prob(exact))
+    assert log_density_regret(candidate)[0] == pytest.approx(-math.log(0.7), abs=1e-3)
+    value, stderr = kl_reverse(candidate)
+    expected = 0.7 * math.log(0.7) + 0.3 * (math.log(0.3) + 72)  # E[(|x|^2 - |x - m|^2) / 2] = |m|^2 / 2 in the other
+    assert abs(value - expected) < 4 * stderr
+    assert stderr < 0.05 * expected
+
+
+def test_draws_without_any_density_cost_infinity(build, rng):
+    instance = build([1.0], [[0.0, 0.0]], [np.eye(2)])
+    x = instance.posterior.sample(rng, 20)
+    log_q = np.where(np.arange(20) == 3, -np.inf, 0.0)
+    reference = scores.reference(instance, 20, [1])
+    found = scores.evaluate(x, instance, reference, data_range=1.0, exact_x=x, exact_log_prob=log_q)
+    assert found["kl_reverse"][0] == math.inf

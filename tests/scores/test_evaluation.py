@@ -11,26 +11,33 @@ import problems
 import scores
 from problems.arrays import make_key
 from problems.names import UsageError
+from scores.candidate import Candidate
 from scores.exact_reference import stratified_counts
 from scores.registry import metric
 
+PERCENTS = (50, 68, 90, 95)
 EVERYWHERE = {
-    *("sw1", "max_sw2", "mean_error_range", "std_ratio_range", "coverage50_range", "coverage90_range", "z_std"),
+    *("sw1", "max_sw2", "energy_distance", "mmd2", "c2st", "ksd2", "crps_regret_range", "energy_score_regret"),
+    *("mean_error_range", "std_ratio_range", *(f"coverage{p}_range" for p in PERCENTS), "z_std"),
     *("chi2_per_m", "psnr_mean_db", "psnr_sample_db", "psnr_gain_db", "psnr_gain_expected_db", "mmse_gap_db"),
     "nonfinite",
 }
-HIDDEN = {"mean_error_null", "std_ratio_null", "coverage50_null", "coverage90_null"}
-MODES = {"mode_tv", "missing_modes"}
+HIDDEN = {"mean_error_null", "std_ratio_null", "crps_regret_null", *(f"coverage{p}_null" for p in PERCENTS)}
+MODES = {"mode_tv", "missing_modes", "mode_weights_w2", "mode_means_w2", "mode_covs_w2"}
+BANDS = {f"coverage90_{band}" for band in ("low", "mid", "high")}
 SSIM = {"ssim_mean", "ssim_sample"}
 EXPECTED = {
     "seed2d": EVERYWHERE | HIDDEN | MODES | {"w1"},
     "linear-gaussian-2": EVERYWHERE | HIDDEN | {"w1"},
     "gmm25-8-1": EVERYWHERE | HIDDEN | MODES,
-    "digits-denoise": EVERYWHERE | MODES,
-    "digits-inpaint": EVERYWHERE | HIDDEN | MODES,
-    "gaussian-field-16": EVERYWHERE | SSIM,
+    "digits-denoise": EVERYWHERE | MODES | BANDS,
+    "digits-inpaint": EVERYWHERE | HIDDEN | MODES | BANDS,
+    "gaussian-field-16": EVERYWHERE | SSIM | BANDS,
 }
-FLOORS = {"w1", "sw1", "max_sw2", "mode_tv", "mean_error_range", "mean_error_null"}
+DENSITY = {"log_density_regret", "kl_reverse"}
+SIGNED = {"energy_distance", "mmd2", "ksd2", "crps_regret_range", "crps_regret_null", "energy_score_regret"}
+"""Unbiased, so that an exact sampler may be below 0."""
+FLOORS = {"w1", "sw1", "max_sw2", "mean_error_range", "mean_error_null", "c2st", *SIGNED, *MODES - {"missing_modes"}}
 
 
 def prepared(name, n=24, index=1):
@@ -55,16 +62,14 @@ def test_metrics_are_those_that_apply_and_all_have_values(name):
     plain = scores.evaluate(x, instance, reference, data_range=1.0)
     assert set(plain) == EXPECTED[name]
     assert all(math.isfinite(value) for value, _ in plain.values())
-    with_density = scores.evaluate(x, instance, reference, data_range=1.0, log_prob=np.zeros(len(x)))
-    assert set(with_density) == EXPECTED[name] | {"log_density_regret"}
-    assert {name for name, (_, stderr) in with_density.items() if math.isfinite(stderr)} == {
-        "chi2_per_m",
-        "log_density_regret",
-    }
+    densities = {"log_prob": np.zeros(len(x)), "exact_x": x[:5], "exact_log_prob": np.zeros(5)}
+    with_density = scores.evaluate(x, instance, reference, data_range=1.0, **densities)
+    assert set(with_density) == EXPECTED[name] | DENSITY
+    assert {name for name, (_, stderr) in with_density.items() if math.isfinite(stderr)} == {"chi2_per_m", *DENSITY}
 
 
 def test_the_registry_lists_every_metric_with_what_a_table_needs():
-    assert set(scores.METRICS) == set.union(*EXPECTED.values()) | {"log_density_regret"}
+    assert set(scores.METRICS) == set.union(*EXPECTED.values()) | DENSITY
     assert {name for name, entry in scores.METRICS.items() if entry.has_floor} == FLOORS
     for name, entry in scores.METRICS.items():
         assert entry.name == name
@@ -76,11 +81,21 @@ def test_the_registry_lists_every_metric_with_what_a_table_needs():
     decibels = pytest.approx(3.0103, abs=1e-4)
     assert targets == {
         **{f"std_ratio_{space}": 1.0 for space in ("range", "null")},
-        **{f"coverage{p}_{space}": 0.0 for p in (50, 90) for space in ("range", "null")},
+        **{f"coverage{p}_{space}": 0.0 for p in PERCENTS for space in ("range", "null")},
+        **dict.fromkeys(BANDS, 0.0),
         **{"z_std": 1.0, "chi2_per_m": 1.0, "psnr_gain_db": decibels, "psnr_gain_expected_db": decibels},
     }
     higher = {name for name, value in better.items() if value == "higher"}
     assert higher == {"psnr_mean_db", "psnr_sample_db", "ssim_mean", "ssim_sample"}
+
+
+def test_metrics_of_all_pairs_exist_only_where_the_pairs_are_affordable():
+    pairs = {"energy_distance", "mmd2", "c2st", "ksd2", "energy_score_regret"}
+    for n, absent in ((4000, set()), (4001, pairs)):
+        instance, reference, x = prepared("linear-gaussian-16", n=n)
+        candidate = Candidate(x, instance, reference, 1.0)
+        found = {name for name, entry in scores.METRICS.items() if entry.applies(candidate)}
+        assert pairs - found == absent
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -112,11 +127,16 @@ def test_one_sample_and_enormous_ones_raise_no_warning(name):
     alone = scores.evaluate(x, instance, reference, data_range=1.0)
     assert alone["psnr_gain_db"][0] == pytest.approx(0.0)
     assert math.isfinite(alone["sw1"][0])
+    for undefined in ("energy_distance", "mmd2", "c2st", "ksd2", "crps_regret_range", "energy_score_regret"):
+        assert math.isnan(alone[undefined][0])
     instance, reference, x = prepared(name)
     for scale in (1e12, 1e37, 1e200):
-        found = scores.evaluate(scale * x, instance, reference, data_range=1.0)
-        assert found["sw1"][0] > 1e3
-        assert found["nonfinite"][0] == 0
+        found = {m: value for m, (value, _) in scores.evaluate(scale * x, instance, reference, data_range=1.0).items()}
+        assert found["sw1"] > 1e3
+        assert found["nonfinite"] == 0
+        for distance in ("energy_distance", "ksd2", "mode_means_w2", "energy_score_regret"):  # never a small number
+            assert distance not in found or not found[distance] < 1e3
+        assert math.isnan(found["c2st"]) if scale == 1e200 else found["c2st"] > 0.9
 
 
 def test_wrong_shapes_are_refused():
@@ -127,6 +147,14 @@ def test_wrong_shapes_are_refused():
         scores.evaluate(x.reshape(24, 64), instance, reference, data_range=1.0)
     with pytest.raises(ValueError, match=r"\(24,\), got \(24, 1\)"):
         scores.evaluate(x, instance, reference, data_range=1.0, log_prob=np.zeros((24, 1)))
+    for exact_x, exact_log_prob, said in (
+        (x[:5], np.zeros(4), r"got \(4,\) for \(5, 8, 8\)"),
+        (x[:5], None, r"got None for \(5, 8, 8\)"),
+        (None, np.zeros(4), r"got \(4,\) for None"),
+        (x[:5].reshape(5, 64), np.zeros(5), r"got \(5,\) for \(5, 64\)"),
+    ):
+        with pytest.raises(ValueError, match=f"one value per exact draw, {said}"):
+            scores.evaluate(x, instance, reference, data_range=1.0, exact_x=exact_x, exact_log_prob=exact_log_prob)
     with pytest.raises(ValueError, match="n of 1 or more, got 0"):
         scores.reference(instance, 0, [9])
 
@@ -162,8 +190,8 @@ def test_floor_draws_are_evaluations_of_fresh_exact_samples():
         assert values.shape == (4,)
         np.testing.assert_array_equal(values[:2], few[name])
         assert not np.array_equal(values, other[name])
-        assert np.all(values > 0)
-        if name != "mode_tv":  # a function of a count
+        assert np.all(values > 0) or name in SIGNED
+        if name not in ("mode_tv", "mode_weights_w2", "c2st"):  # functions of counts
             assert len({*values, *other[name]}) == 8
 
 
@@ -179,7 +207,9 @@ def test_floor_draws_score_as_evaluate_does(monkeypatch):
             assert column[draw] == pytest.approx(found[name][0], rel=1e-12)
 
 
-@pytest.mark.parametrize("name", ["sw1", "max_sw2", "mode_tv", "mean_error_range", "mean_error_null"])
+@pytest.mark.parametrize(
+    "name", ["sw1", "max_sw2", "mode_tv", "mode_means_w2", "mean_error_range", "mean_error_null", "energy_distance"]
+)
 def test_exact_samples_pass_their_floor_as_often_as_stated(name, monkeypatch):
     """At or below the 95 % quantile 95 % of the time, within 4 standard errors of both samples of 400."""
     instance = problems.load("seed2d", 3)

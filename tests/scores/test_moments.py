@@ -9,7 +9,7 @@ import pytest
 import problems
 import scores
 from scores.candidate import Candidate
-from scores.directions import null_directions, projection_directions, range_directions
+from scores.directions import band_directions, null_directions, projection_directions, range_directions
 from scores.moments import mean_error, std_ratio
 
 N = 300
@@ -92,6 +92,31 @@ def test_directions_are_orthonormal_and_in_their_spaces(name):
     np.testing.assert_allclose(operator.project_range(images), images, atol=1e-10)
     if len(hidden) > 0:
         np.testing.assert_allclose(operator(hidden.reshape(-1, *operator.shape)), 0.0, atol=1e-10)
+
+
+@pytest.mark.parametrize(("shape", "sizes"), [((8, 8), (8, 20, 36)), ((6, 9), None), ((64, 64), (64, 64, 64))])
+def test_bands_are_orthonormal_cosines_from_the_largest_scale_to_the_smallest(shape, sizes):
+    """Cosine (u, v) of the DCT-II is in the band of hypot(u / rows, v / columns): below 1/3, below 2/3, above."""
+    from scipy.fft import dctn
+
+    bands = [band_directions(shape, band) for band in ("low", "mid", "high")]
+    together = np.concatenate(bands)
+    np.testing.assert_allclose(together @ together.T, np.eye(len(together)), atol=1e-10)
+    frequency = np.hypot(np.arange(shape[0])[:, None] / shape[0], np.arange(shape[1]) / shape[1])
+    for directions, low, high in zip(bands, (0, 1 / 3, 2 / 3), (1 / 3, 2 / 3, 2), strict=True):
+        spectrum = dctn(directions.reshape(-1, *shape), axes=(1, 2), norm="ortho") ** 2
+        found = frequency.ravel()[np.argmax(spectrum.reshape(len(directions), -1), axis=1)]
+        np.testing.assert_allclose(np.max(spectrum, axis=(1, 2)), 1.0)
+        inside = frequency[(frequency >= low) & (frequency < high)]
+        assert len(directions) == min(64, inside.size)
+        assert (found.min(), found.max()) == pytest.approx((inside.min(), inside.max()))
+        assert np.all(np.diff(found) >= 0)
+    assert sizes is None or tuple(map(len, bands)) == sizes
+    np.testing.assert_allclose(bands[0][0], math.prod(shape) ** -0.5)
+
+
+def test_a_band_without_a_frequency_is_empty_and_has_the_dimension_all_the_same():
+    assert [band_directions((1, 2), band).shape for band in ("low", "mid", "high")] == [(1, 2), (1, 2), (0, 2)]
 
 
 def test_cosines_are_eigenvectors_of_the_filter_from_the_largest_scale_to_the_smallest():
