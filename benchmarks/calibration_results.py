@@ -66,29 +66,5 @@ def _file(record: Record, taken: set[str]) -> str:
 
 
 def _rows(record: Record, ranks_file: str) -> list[dict[str, Any]]:
-    task = record.task
-    shared = {
-        "problem": task.problem,
-        "method": task.method,
-        "config": task.config,
-        "framework": task.framework,
-        "repeat": task.repeat,
-        "oracle": task.oracle,
-        "instances": task.instances,
-        "n": task.n,
-        "status": record.status,
-        "reason": record.reason,
-        "nfe": record.nfe,
-        "vjp": record.vjp,
-        "operator_calls": record.operator_calls,
-        "seconds_compile": record.seconds_compile,
-        "seconds_train": record.seconds_train,
-        "seconds_sample": record.seconds_sample,
-        "device": task.device,
-        "threads": task.threads,
-        "ranks_file": ranks_file,
-        "hyper": task.hyper,
-        "started_at": record.started_at,
-        "code": task.code,
-    }
+    shared = record.row() | {"instances": record.task.instances, "ranks_file": ranks_file}
     return [shared | finding for finding in record.calibration or [vars(_UNTESTED)]]

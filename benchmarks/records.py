@@ -53,6 +53,35 @@ class Record:
         """Whether there is anything to read off it."""
         return bool(self.metrics or self.calibration)
 
+    def row(self) -> dict[str, Any]:
+        """What tables say of a task, beside what was measured: column -> value."""
+        task = self.task
+        return {
+            "problem": task.problem,
+            "instance": task.instance,
+            "method": task.method,
+            "config": task.config,
+            "framework": task.framework,
+            "repeat": task.repeat,
+            "status": self.status,
+            "reason": self.reason,
+            "n": task.n,
+            "nfe": self.nfe,
+            "vjp": self.vjp,
+            "operator_calls": self.operator_calls,
+            "seconds_compile": self.seconds_compile,
+            "seconds_train": self.seconds_train,
+            "seconds_sample": self.seconds_sample,
+            "peak_bytes": self.peak_bytes,
+            "device": task.device,
+            "threads": task.threads,
+            "oracle": task.oracle,
+            "hyper": task.hyper,
+            "versions": json.dumps(self.versions, sort_keys=True),
+            "started_at": self.started_at,
+            "code": task.code,
+        }
+
     def to_json(self) -> str:
         """The content of the file."""
         content = dataclasses.asdict(self)

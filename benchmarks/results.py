@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,32 +52,7 @@ def collect(run: RunDirectory) -> None:
 
 def _rows(record: Record, draws: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     """One row per metric; a task without metrics has one row with metric '' and value nan."""
-    task = record.task
-    shared = {
-        "problem": task.problem,
-        "instance": task.instance,
-        "method": task.method,
-        "config": task.config,
-        "framework": task.framework,
-        "repeat": task.repeat,
-        "status": record.status,
-        "reason": record.reason,
-        "n": task.n,
-        "nfe": record.nfe,
-        "vjp": record.vjp,
-        "operator_calls": record.operator_calls,
-        "seconds_compile": record.seconds_compile,
-        "seconds_train": record.seconds_train,
-        "seconds_sample": record.seconds_sample,
-        "peak_bytes": record.peak_bytes,
-        "device": task.device,
-        "threads": task.threads,
-        "oracle": task.oracle,
-        "hyper": task.hyper,
-        "versions": json.dumps(record.versions, sort_keys=True),
-        "started_at": record.started_at,
-        "code": task.code,
-    }
+    shared = record.row()
     if not record.metrics:
         return [shared | _measured("", _NAN, _NAN, _NAN, "", "")]
     measured = []
@@ -88,7 +62,7 @@ def _rows(record: Record, draws: dict[str, np.ndarray]) -> list[dict[str, Any]]:
         floor95 = float(np.quantile(draws[name], FLOOR_QUANTILE)) if name in draws else _NAN
         measured.append(_measured(name, value, error, floor95, unit, str(better)))
     seconds = record.seconds_sample
-    for name, value in (("seconds", seconds), ("samples_per_second", task.n / seconds if seconds > 0 else _NAN)):
+    for name, value in (("seconds", seconds), ("samples_per_second", record.task.n / seconds if seconds > 0 else _NAN)):
         measured.append(_measured(name, value, _NAN, _NAN, *_DERIVED[name]))
     return [shared | one for one in measured]
 

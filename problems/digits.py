@@ -80,37 +80,32 @@ _STIFF = (
     "The mixture prior has near-flat directions (the empty borders) beside wide ones, so its score is stiff, and which "
     "digit it is may be open."
 )
-for _task, _what in _TASKS.items():
-    register(
-        Family(
-            name=f"digits-{_task}",
-            build=partial(build, task=_task),
-            kind="image",
-            shape=SHAPE,
-            data_range=1.0,
-            summary=f"real handwritten digits, {_what}",
-            stresses=(
-                f"Real images. {_STIFF} The truth was not drawn from the model: coverage here shows how well the prior "
-                "fits, not whether the sampler is right; the distance to the exact posterior does that."
-            ),
-            provides=LINEAR_GAUSSIAN,
-            model_truth=False,
+_KINDS = {
+    "": (
+        build,
+        "real handwritten digits",
+        f"Real images. {_STIFF} The truth was not drawn from the model: coverage here shows how well the prior "
+        "fits, not whether the sampler is right; the distance to the exact posterior does that.",
+    ),
+    MODEL: (
+        build_model,
+        "digits drawn from the fitted prior",
+        f"Calibration on images. {_STIFF} The truth is drawn from the prior that the sampler is given, so an exact "
+        "sampler must be calibrated, in what the measurement sees and in what it hides.",
+    ),
+}
+for _suffix, (_build, _source, _stresses) in _KINDS.items():
+    for _task, _what in _TASKS.items():
+        register(
+            Family(
+                name=f"digits-{_task}{_suffix}",
+                build=partial(_build, task=_task),
+                kind="image",
+                shape=SHAPE,
+                data_range=1.0,
+                summary=f"{_source}, {_what}",
+                stresses=_stresses,
+                provides=LINEAR_GAUSSIAN,
+                model_truth=_suffix == MODEL,
+            )
         )
-    )
-for _task, _what in _TASKS.items():
-    register(
-        Family(
-            name=f"digits-{_task}{MODEL}",
-            build=partial(build_model, task=_task),
-            kind="image",
-            shape=SHAPE,
-            data_range=1.0,
-            summary=f"digits drawn from the fitted prior, {_what}",
-            stresses=(
-                f"Calibration on images. {_STIFF} The truth is drawn from the prior that the sampler is given, so an "
-                "exact sampler must be calibrated, in what the measurement sees and in what it hides."
-            ),
-            provides=LINEAR_GAUSSIAN,
-            model_truth=True,
-        )
-    )

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from reports.columns import NOTHING
 from reports.ranking import problem_key
-from reports.run import RunError
+from reports.run import RunError, read_table
 
 FILE = "gates.parquet"
 NEEDED = (
@@ -60,14 +60,7 @@ def read_gates(directory: Path) -> pd.DataFrame | None:
     path = directory / FILE
     if not path.is_file():
         return None
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from None
-    absent = [name for name in NEEDED if name not in table.columns]
-    if absent:
-        raise RunError(f"{path} lacks the columns {', '.join(absent)}")
-    return table
+    return read_table(path, list(NEEDED))
 
 
 def write_gates(directory: Path) -> list[Path]:

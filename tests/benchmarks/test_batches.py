@@ -13,29 +13,13 @@ import benchmarks.stacks
 from benchmarks.batches import execute_batch
 from benchmarks.execute import Drawn, Programs, execute
 from benchmarks.stacks import chunks, instances_of, stacked
-from benchmarks.tasks import Task, canonical
-from methods import METHODS
+from benchmarks.tasks import Task
 from problems import FAMILIES
+from tests.benchmarks.test_execute import task as single
 
 
 def task(method: str, problem: str, instances: int = 3, framework: str = "jax", **hyper: Any) -> Task:
-    entry = METHODS[method]
-    return Task(
-        problem=problem,
-        instance=2,
-        method=method,
-        config=method,
-        framework=framework,
-        repeat=0,
-        n=5,
-        hyper=canonical(entry.configure("default", hyper)),
-        seed=0,
-        device="cpu",
-        threads=1,
-        code="",
-        oracle=entry.oracle,
-        instances=instances,
-    )
+    return replace(single(method, problem, framework, n=5, **hyper), instance=2, instances=instances)
 
 
 def alone(batch: Task) -> list[Drawn]:
