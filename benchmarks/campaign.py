@@ -63,9 +63,12 @@ def start(plan: Plan, run: RunDirectory, executor: Executor, *, command: list[st
     """Looks for the device, then writes run.json: what the results of a run share.
 
     Raises:
-        UsageError: if the device is missing, or the worker does not start.
+        UsageError: if the directory holds results of another seed, the device is missing, or the worker does not start.
     """
     tasks = [planned.task for planned in plan.tasks]
+    others = {record.task.seed for record in run.records.values()} - {tasks[0].seed}
+    if others:  # instance 0 of one seed is not instance 0 of another, and tables pair them
+        raise UsageError(f"{run.path} holds results of seed {min(others)}: choose another folder with --out")
     reply = executor.call("hello", {p.task.framework for p in plan.tasks if not p.skip})
     if isinstance(reply, Failure):
         last = reply.traceback.strip().rpartition("\n")[2]
@@ -73,7 +76,7 @@ def start(plan: Plan, run: RunDirectory, executor: Executor, *, command: list[st
     missing, name = reply
     if missing:
         raise UsageError(missing)
-    if executor.scheduler is not None and executor.call("code") != code_of():
+    if executor.scheduler is not None and any(code != code_of() for code in executor.call_all("code")):
         raise UsageError(f"the workers of {executor.scheduler} have another version of problems/ or methods/")
     content = {
         "schema": SCHEMA,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from benchmarks.compare_finding import Finding
-from benchmarks.compare_snapshot import HARNESS, HARNESS_METHOD, SMALL_ERROR, Snapshot
+from benchmarks.compare_snapshot import BARE, HARNESS, HARNESS_METHOD, SMALL_ERROR, Snapshot
 from benchmarks.compare_statistics import (
     FAMILY_WISE,
     POWER,
@@ -49,7 +49,7 @@ def what_to_look_at(one: Finding, run: Snapshot) -> list[str]:
     if one.kind == "values" and not one.where:
         return ["nothing random enters the values: look at what failed"]
     config, _, framework = one.name.partition(" (")
-    method = HARNESS_METHOD if one.name == HARNESS else config
+    method = HARNESS_METHOD if one.name in (HARNESS, BARE) else config
     replay = f"posterior-bench run --suite {run['suite']} --seed {run['seed']} --methods '{method}'"
     replay += f" --framework {framework.removesuffix(')')}" if framework else ""
     if one.kind == "values":

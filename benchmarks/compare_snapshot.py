@@ -24,6 +24,8 @@ SCHEMA = 2
 """Of a baseline file."""
 HARNESS, HARNESS_METHOD = "the harness", "oracle-em"
 """The name under which the speed of the harness stands, and the method that it is taken with."""
+BARE = "the bare parts"
+"""The name under which the speed of denoiser, operator and random numbers stands, which all samplers are divided by."""
 SMALL_ERROR = 0.05
 """What is added to an error of moments before its logarithm: smaller ones are compared by their difference."""
 SECTIONS = ("values", "moments", "speed", "cells")

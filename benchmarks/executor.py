@@ -106,16 +106,34 @@ class Executor:
         self._start()
         return len(self._seats)
 
-    def call(self, name: str, *arguments: Any, timeout_seconds: float | None = None) -> Any:
+    def call(self, name: str, *arguments: Any, timeout_seconds: float | None = None, guest: str = "") -> Any:
         """The job's result, or a `Failure` with status 'failed', 'timeout' or 'out_of_memory'.
 
         Raises:
             UsageError: if there is no worker any more.
         """
-        jobs = [Job(name, arguments, timeout_seconds=timeout_seconds)]
+        jobs = [Job(name, arguments, timeout_seconds=timeout_seconds, guest=guest)]
         replies: list[Any] = []
         self.serve(lambda _: jobs.pop() if jobs else None, lambda _job, reply, _seconds: replies.append(reply))
         return replies[0]
+
+    def call_all(self, name: str, *arguments: Any) -> list[Any]:
+        """The job's result, or its `Failure`, of every worker, in no order.
+
+        Raises:
+            UsageError: if there is no worker any more.
+        """
+        waiting = set(range(self.workers))
+        replies: list[Any] = []
+
+        def take(seat: int) -> Job | None:
+            if seat not in waiting:
+                return None
+            waiting.remove(seat)
+            return Job(name, arguments)
+
+        self.serve(take, lambda _job, reply, _seconds: replies.append(reply))
+        return replies
 
     def serve(self, take: Callable[[int], J | None], done: Callable[[J, Any, float], None]) -> None:
         """Gives jobs to the workers until there are none.

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import guard_moments, guard_speed
-from benchmarks.compare_snapshot import GUARD_FILE, GUARD_SCHEMA, HARNESS, HARNESS_METHOD
+from benchmarks.compare_snapshot import BARE, GUARD_FILE, GUARD_SCHEMA, HARNESS, HARNESS_METHOD
 from benchmarks.executor import Executor
 from benchmarks.plan import Plan
+from benchmarks.plugins import guest
 from benchmarks.progress import Reporter
 from benchmarks.provenance import source_digest, versions
 from benchmarks.store import RunDirectory
@@ -45,11 +46,13 @@ def take_guard(plan: Plan, run: RunDirectory, executor: Executor, tell: Reporter
     try:
         if missing:
             tell.begin("compiling for the guard")
-            tasks = [job[1] for job in missing.values() if job[0] == "guard_moments"]
-            executor.call("compile", tasks, timeout_seconds=plan.timeout_seconds)
+            moments = [job[1] for job in missing.values() if job[0] == "guard_moments"]
+            ours = [task for task in moments if not guest(task.method)]
+            executor.call("compile", ours, timeout_seconds=plan.timeout_seconds)
         for name, job in missing.items():
             tell.begin(f"guard: {name}")
-            outcome = executor.call(*job, timeout_seconds=plan.timeout_seconds)
+            (method,) = {task.method for task in job[1:]} or {""}
+            outcome = executor.call(*job, timeout_seconds=plan.timeout_seconds, guest=guest(method))
             if isinstance(outcome, Failure):
                 tell.say(f"guard: {name}: {outcome.reason}")
                 outcome = {"failed": outcome.reason}
@@ -77,6 +80,7 @@ def _jobs(plan: Plan) -> dict[str, tuple[Any, ...]]:
         jobs[f"speed|{config}"] = ("guard_speed", _with_steps(task, guard_speed.STEPS, instance=0))
     for task in list(first.values())[:1]:
         jobs[f"speed|{HARNESS}"] = ("guard_overhead", _harness_task(task))
+        jobs[f"speed|{BARE}"] = ("guard_bare",)
     return jobs
 
 

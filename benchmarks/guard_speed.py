@@ -2,7 +2,8 @@
 
 The bare parts are one jitted scan with as many denoiser evaluations, backward passes (through the residual, so with the
 operator and its adjoint) and normal draws as the sampler has. A ratio of the two hardly depends on the machine, and
-both are slowed alike when it is busy.
+both are slowed alike when it is busy. What slows the bare parts themselves would pass: they in turn are timed beside
+array arithmetic of about their cost, which is written here and has no code in common with what is measured.
 """
 
 from __future__ import annotations
@@ -66,6 +67,17 @@ def bare(problem: Problem, key: Key, n: int, parts: Parts) -> Any:
     return scan(step, start_normal(problem, first, n), ddpm_steps(problem, parts.steps), second, max(parts.draws, 1))
 
 
+def plain(x: Any, atoms: Any, key: Any) -> Any:
+    """STEPS times the softmax of the products of x, (n, d), with atoms, (k, d), its gradient, and normal draws."""
+    import jax
+
+    def step(x: Any, key: Any) -> tuple[Any, None]:
+        mean, pull = jax.vjp(lambda x: jax.nn.softmax(x @ atoms.T) @ atoms, x)
+        return 0.5 * x + 1e-6 * (mean + pull(mean)[0]) + jax.random.normal(key, x.shape, x.dtype), None
+
+    return jax.lax.scan(step, x, jax.random.split(key, STEPS))[0]
+
+
 def sampler(name: str, hyper: dict[str, Any], problem: str, n: int) -> tuple[Callable[..., Any], Problem, Key]:
     """A sampler as a function of a problem and a key, and what to call it with, in JAX."""
     method, instance = METHODS[name], load(problem, 0)
@@ -126,6 +138,18 @@ def overhead(task: Task, programs: Programs) -> dict[str, Any]:
     run, problem, key = sampler(task.method, json.loads(task.hyper), task.problem, task.n)
     program = jax.jit(run).lower(problem, key).compile()
     return _measured(lambda: execute(task, programs).x, lambda: program(problem, key))
+
+
+def bare_speed() -> dict[str, Any]:
+    """The same for the bare parts, one of each in a step, relative to `plain`."""
+    import jax
+
+    problem, parts = load(PROBLEM, 0).problem.to("jax"), Parts(STEPS, 1, 1, 1)
+    key, arrays = make_key("jax", [2]), np.random.default_rng(0).normal(size=(N + 25, problem.dim)).astype(np.float32)
+    needed = (arrays[:N], arrays[N:], jax.random.key(0))
+    first = jax.jit(lambda problem, key: bare(problem, key, N, parts)).lower(problem, key).compile()
+    second = jax.jit(plain).lower(*needed).compile()
+    return _measured(lambda: first(problem, key), lambda: second(*needed))
 
 
 def _bytes(memory: Any) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 _LAST_WORDS = 16000  # a crash ends with the names of all extension modules, which take half of that
+_LOG_BYTES = 2**24  # a sampler that prints without end must not fill the disk
 _WATCH_MILLISECONDS = 100.0
 
 
@@ -102,6 +103,9 @@ def _watch(child: Child, memory_bytes: int) -> None:
     process = psutil.Process(child.pid)
 
     def check() -> None:
+        with suppress(FileNotFoundError):
+            if child.log.stat().st_size > _LOG_BYTES:
+                os.truncate(child.log, 0)  # it is written with O_APPEND, and goes on from there
         try:
             child.starved = process.memory_info().rss > memory_bytes
         except psutil.NoSuchProcess:

@@ -16,11 +16,12 @@ from hashlib import sha256
 from pathlib import Path
 
 _CPU = Path("/sys/devices/system/cpu")
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def cores() -> list[int]:
-    """The processors that this process may use, one for each physical core where the system tells."""
+    """The processors that this process may use, one for each physical core where the system tells, within its quota."""
     if not hasattr(os, "sched_getaffinity"):
         return list(range(os.cpu_count() or 1))
     found: dict[str, int] = {}
@@ -29,7 +30,15 @@ def cores() -> list[int]:
             found.setdefault((_CPU / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text(), cpu)
             continue
         found[str(cpu)] = cpu
-    return list(found.values())
+    return list(found.values())[: _quota()]
+
+
+def _quota() -> int | None:
+    """How many cores' worth of time a container grants, at least 1; None without a limit (cgroups, version 2)."""
+    with suppress(OSError, ValueError):
+        granted, period = _QUOTA.read_text().split()
+        return max(int(granted) // int(period), 1)
+    return None
 
 
 def prepare(log: str, place: int, threads: int, device: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +10,6 @@ from benchmarks.calibration_results import collect_calibration, parquet
 from benchmarks.records import Record
 from benchmarks.store import RunDirectory, floor_file
 from scores import METRICS
-
-if TYPE_CHECKING:
-    pass
 
 COLUMNS = (
     *("problem", "instance", "method", "config", "framework", "repeat", "metric", "value", "stderr", "floor95"),

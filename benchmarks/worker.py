@@ -17,7 +17,7 @@ from benchmarks.calibrate import run_batch
 from benchmarks.devices import device_name, missing_device
 from benchmarks.execute import Programs, execute, instance_of
 from benchmarks.guard_moments import moments
-from benchmarks.guard_speed import overhead, speed
+from benchmarks.guard_speed import bare_speed, overhead, speed
 from benchmarks.guard_values import values
 from benchmarks.judge import evaluate, floor
 from benchmarks.pictures import picture
@@ -131,6 +131,7 @@ def _jobs(device: str) -> dict[str, Callable[..., Any]]:
         "guard_moments": partial(moments, programs=programs),
         "guard_values": values,
         "guard_speed": speed,
+        "guard_bare": bare_speed,
         "guard_overhead": partial(overhead, programs=programs),
     }
 

@@ -353,6 +353,13 @@ def test_a_worker_that_cannot_load_a_plugin_is_told_in_one_sentence(plan: Plan, 
         assert "\n" not in str(caught.value)
 
 
+def test_one_directory_has_one_seed(run: RunDirectory, plan: Plan) -> None:
+    other = replace(plan, tasks=tuple(replace(p, task=replace(p.task, seed=7)) for p in plan.tasks))
+    expected = "holds results of seed 0: choose another folder with --out"
+    with Absent() as executor, pytest.raises(UsageError, match=expected):
+        start(other, run, executor, command=[], suite="own")
+
+
 def test_scoring_again_gives_the_divergences_of_what_was_kept(run: RunDirectory) -> None:
     record = by_config(run)["exact"]
     kept = run.samples(record.task)

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks import seats
+from benchmarks import nannies, prepare, seats
 from benchmarks.devices import device_name, missing_device
 from benchmarks.executor import Executor, Job
 from benchmarks.prepare import cores
@@ -132,6 +132,47 @@ def test_a_worker_has_cores_of_its_own_and_so_many_threads() -> None:
             seat.prepare()
         found = [psutil.Process(seat._pid).cpu_affinity() for seat in seats]
     assert found == [[core] for core in wanted]
+
+
+@pytest.mark.parametrize(("says", "granted"), [("100000 100000", 1), ("50000 100000", 1), ("max 100000", None)])
+def test_a_container_is_taken_at_its_quota(
+    says: str, granted: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "_QUOTA", tmp_path / "cpu.max")
+    unlimited = cores()
+    (tmp_path / "cpu.max").write_text(says + "\n")
+    assert cores() == unlimited[:granted]
+
+
+def test_every_worker_is_asked() -> None:
+    there = len(cores())
+    with Executor(workers=there) as executor:
+        assert executor.call_all("code") == [code_of()] * there
+        assert all(seat._pid is not None for seat in executor._seats)
+
+
+def test_nobody_without_the_certificate_reaches_the_scheduler_or_a_worker() -> None:
+    """A Dask scheduler runs whatever it is sent."""
+    from distributed import Client
+
+    with Executor() as executor:
+        executor.call("code")
+        engine, seat = executor._engine, executor._seats[0]
+        assert engine is not None
+        for address in (engine._cluster.scheduler_address, seat._nanny, seat._address):
+            assert address.startswith("tls://127.0.0.1:")
+            with pytest.raises(OSError, match=r"timed out|Timed out|refused|closed"):
+                Client(address.replace("tls:", "tcp:"), timeout=1.0, set_as_default=False)
+
+
+@pytest.mark.usefixtures("toys")
+def test_what_a_sampler_prints_does_not_fill_the_disk(slow: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nannies, "_LOG_BYTES", 3)
+    with Executor((TOYS,)) as executor:
+        executor.call("sample", slow, timeout_seconds=60.0)
+        (child,) = [one for one in nannies._CHILDREN.values() if one.pid == executor._seats[0]._pid]
+        time.sleep(0.3)
+        assert child.log.stat().st_size == 0
 
 
 def test_more_cores_than_there_are() -> None:

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks import guard, guard_moments, guard_speed, guard_values
-from benchmarks.compare_snapshot import GUARD_FILE, HARNESS, SMALL_ERROR
+from benchmarks.compare_snapshot import BARE, GUARD_FILE, HARNESS, SMALL_ERROR
 from benchmarks.compare_statistics import FAMILY_WISE, least_p
 from benchmarks.devices import device_name
 from benchmarks.execute import Programs
@@ -174,10 +174,14 @@ class Answers:
     def __init__(self, *failing: str) -> None:
         self.failing = failing
         self.asked: list[str] = []
+        self.guests: dict[str, str] = {}
+        self.compiled: list[str] = []
 
-    def call(self, name: str, *arguments: Any, timeout_seconds: float | None = None) -> Any:
+    def call(self, name: str, *arguments: Any, timeout_seconds: float | None = None, guest: str = "") -> Any:
         assert timeout_seconds is not None
+        self.guests[name] = guest
         self.asked.append(name)
+        self.compiled += [str(argument) for argument in arguments] if name == "compile" else []
         if name in self.failing:
             return Failure("failed", "it broke", "")
         return {"asked": [str(argument) for argument in arguments]}
@@ -205,7 +209,7 @@ def test_a_guard_is_taken_once_and_again_for_another_seed(plan: Plan, tmp_path: 
     assert set(found) == {
         "values",
         *(f"moments|{config}|{where}" for config in ("exact", "dps") for where in wheres),
-        *(f"speed|{name}" for name in ("exact", "dps", HARNESS)),
+        *(f"speed|{name}" for name in ("exact", "dps", HARNESS, BARE)),
     }
     assert first.asked[0] == "compile"
     asked = " ".join(found["moments|dps|linear-gaussian-2/1"]["outcome"]["asked"])
@@ -217,8 +221,8 @@ def test_a_guard_is_taken_once_and_again_for_another_seed(plan: Plan, tmp_path: 
     assert parts(tmp_path) == found
     other = Answers()
     take(make_plan(SUITE, Request(seed=4)), tmp_path, other)
-    assert len(other.asked) == len(found)  # all but the values, which no seed enters; and the compilation
-    assert "guard_values" not in other.asked
+    assert len(other.asked) == len(found) - 1  # all but two, which no seed enters, and the compilation
+    assert not {"guard_values", "guard_bare"} & set(other.asked)
 
 
 def test_what_is_lost_is_taken_again(plan: Plan, tmp_path: Path) -> None:
@@ -243,10 +247,10 @@ def test_a_part_that_fails_is_kept_with_its_reason(plan: Plan, tmp_path: Path) -
 class Stopped(Answers):
     """Ctrl-C at the third part."""
 
-    def call(self, name: str, *arguments: Any, timeout_seconds: float | None = None) -> Any:
+    def call(self, name: str, *arguments: Any, timeout_seconds: float | None = None, guest: str = "") -> Any:
         if len(self.asked) == 3:
             raise KeyboardInterrupt
-        return super().call(name, *arguments, timeout_seconds=timeout_seconds)
+        return super().call(name, *arguments, timeout_seconds=timeout_seconds, guest=guest)
 
 
 def test_a_guard_says_which_start_it_is_of_and_what_is_wanted(plan: Plan, tmp_path: Path) -> None:
@@ -289,6 +293,38 @@ def test_the_ci_suite_has_a_guard_and_enough_instances_and_quick_has_none() -> N
     cells = len(suite.methods) * len(suite.problems)
     assert all(least_p(sizes.instances) < FAMILY_WISE / (4 * cells) for sizes in suite.sizes)
     assert not make_plan(load_suite("quick"), Request()).guard
+
+
+def test_a_plugins_method_is_a_guest_and_is_not_compiled_beside_others(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "guest", lambda method: method if method == "dps" else "")
+    answers = Answers()
+    take(plan, tmp_path, answers)
+    assert answers.guests == {
+        "compile": "",
+        "guard_moments": "dps",
+        "guard_values": "",
+        "guard_speed": "dps",
+        "guard_overhead": "",
+        "guard_bare": "",
+    }
+    assert "method='dps'" not in " ".join(answers.compiled)
+
+
+def test_bare_parts_that_get_slower_show_though_samplers_are_divided_by_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard_speed, "ROUNDS", 9)
+    monkeypatch.setattr(guard_speed, "PORTIONS", 1)
+    usual = np.median(guard_speed.bare_speed()["log_ratios"])
+    assert abs(usual) < np.log(8)
+    denoiser = guard_speed.denoiser
+
+    def slow(problem: Any, alpha: Any, sigma: Any) -> Any:
+        denoise = denoiser(problem, alpha, sigma)
+        return lambda x: sum((denoise(x + 1e-3 * i) for i in range(6)), start=0.0 * x) / 6
+
+    monkeypatch.setattr(guard_speed, "denoiser", slow)
+    assert np.median(guard_speed.bare_speed()["log_ratios"]) > usual + np.log(1.5)
 
 
 def test_a_speed_is_a_ratio_near_one(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
