@@ -17,7 +17,7 @@ COLUMNS = (
     *("seconds_compile", "seconds_train", "seconds_sample", "peak_bytes", "device", "threads", "oracle", "hyper"),
     *("versions", "started_at", "code"),
 )
-"""The columns of results.parquet and results.csv, in this order."""
+"""The columns of results.parquet, in this order; results.csv has them without versions, which each row would repeat."""
 
 FLOOR_COLUMNS = ("problem", "instance", "n", "metric", "draw", "value")
 FLOOR_QUANTILE = 0.95
@@ -43,7 +43,7 @@ def collect(run: RunDirectory) -> None:
         for draw, value in enumerate(values)
     ]
     run.write("results.parquet", parquet(results))
-    run.write("results.csv", results.to_csv(index=False).encode())
+    run.write("results.csv", results.drop(columns="versions").to_csv(index=False).encode())
     run.write("floors.parquet", parquet(pd.DataFrame(floor_rows, columns=list(FLOOR_COLUMNS))))
 
 
