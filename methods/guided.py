@@ -1,4 +1,4 @@
-"""Every guidance with every integrator: em-*, pc-* and ancestral-*, * in none, jalal, dps, pigdm, mmps."""
+"""Every guidance with every integrator: em-*, pc-*, reverse-diffusion-*, ancestral-*, ddim-* and ode-*."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from functools import partial
 from typing import Any, Literal
 
 from methods.guidance import GUIDANCES, Guidance
-from methods.registry import Count, Method, NonNegative, Samples, keywords, register
+from methods.probability_flow_heun import heun
+from methods.registry import Count, Fraction, Method, NonNegative, Samples, keywords, register
 from methods.reverse_sde import (
     Corrector,
+    ScheduleName,
+    ancestral_steps,
     continuous_steps,
-    ddpm_steps,
+    ddim_steps,
+    ddpm_levels,
+    on_schedule,
+    reverse_diffusion_steps,
     reverse_sde,
-    score_sde_steps,
+    score_sde_levels,
     start_normal,
 )
 from problems.arrays import Key, split
@@ -29,12 +35,13 @@ def em(
     n: int,
     steps: Count = 1000,
     grid: Literal["karras", "score-sde"] = "karras",
+    schedule: ScheduleName = "vp",
 ) -> Samples:
     """Euler-Maruyama on the reverse SDE (Song et al. 2021, arXiv 2011.13456)."""
     first, second = split(key, 2)
+    problem = on_schedule(problem, schedule)
     tables = continuous_steps(problem, steps, grid)
-    x = reverse_sde(problem, second, start_normal(problem, first, n), tables, "euler-maruyama", guide)
-    return Samples(x, nfe=steps)
+    return Samples(reverse_sde(problem, second, start_normal(problem, first, n), tables, guide), nfe=steps)
 
 
 def pc(
@@ -45,16 +52,42 @@ def pc(
     n: int,
     steps: Count = 1000,
     grid: Literal["karras", "score-sde"] = "karras",
+    schedule: ScheduleName = "vp",
+    predictor: Literal["euler-maruyama", "reverse-diffusion"] = "euler-maruyama",
     corrector: Literal["ald", "langevin"] = "ald",
     snr: NonNegative = 0.16,
     corrector_steps: Count = 1,
 ) -> Samples:
-    """Predictor-corrector: Langevin, then Euler-Maruyama (Song et al. 2021, arXiv 2011.13456, algorithm 1)."""
+    """Predictor-corrector: Langevin, then the predictor (Song et al. 2021, arXiv 2011.13456, algorithm 1).
+
+    predictor 'reverse-diffusion' has levels of its own, the published ones, whatever the grid.
+    """
     first, second = split(key, 2)
-    tables = continuous_steps(problem, steps, grid)
+    problem = on_schedule(problem, schedule)
+    euler = predictor == "euler-maruyama"
+    tables = (
+        continuous_steps(problem, steps, grid) if euler else reverse_diffusion_steps(score_sde_levels(problem, steps))
+    )
     rule = Corrector(corrector, snr, corrector_steps)
-    x = reverse_sde(problem, second, start_normal(problem, first, n), tables, "euler-maruyama", guide, rule)
+    x = reverse_sde(problem, second, start_normal(problem, first, n), tables, guide, rule)
     return Samples(x, nfe=steps * (corrector_steps + 1))
+
+
+def reverse_diffusion(
+    problem: Problem,
+    key: Key,
+    guide: Guidance,
+    *,
+    n: int,
+    steps: Count = 1000,
+    grid: Literal["ddpm", "score-sde"] = "ddpm",
+    schedule: Literal["vp", "ve"] = "vp",
+) -> Samples:
+    """The forward step discretised in reverse (Song et al. 2021, arXiv 2011.13456, appendix E)."""
+    first, second = split(key, 2)
+    problem = on_schedule(problem, schedule)
+    tables = reverse_diffusion_steps(_levels(problem, steps, grid, schedule))
+    return Samples(reverse_sde(problem, second, start_normal(problem, first, n), tables, guide), nfe=steps)
 
 
 def ancestral(
@@ -65,13 +98,46 @@ def ancestral(
     n: int,
     steps: Count = 1000,
     grid: Literal["ddpm", "score-sde"] = "ddpm",
+    schedule: Literal["vp", "ve"] = "vp",
     variance: Literal["small", "large"] = "small",
 ) -> Samples:
-    """Ancestral sampling (Ho et al. 2020, arXiv 2006.11239); grid 'score-sde' always has the large variance."""
+    """Ancestral sampling (Ho et al. 2020, arXiv 2006.11239; of a VE schedule, arXiv 2011.13456, appendix F).
+
+    grid 'score-sde' always has the large variance on a VP schedule: its levels are not those of its beta.
+    """
     first, second = split(key, 2)
-    tables = ddpm_steps(problem, steps, variance) if grid == "ddpm" else score_sde_steps(problem, steps)
-    x = reverse_sde(problem, second, start_normal(problem, first, n), tables, "ancestral", guide)
-    return Samples(x, nfe=steps)
+    problem = on_schedule(problem, schedule)
+    published = grid == "score-sde" and schedule == "vp"
+    tables = ancestral_steps(_levels(problem, steps, grid, schedule), "large" if published else variance)
+    return Samples(reverse_sde(problem, second, start_normal(problem, first, n), tables, guide), nfe=steps)
+
+
+def ddim(
+    problem: Problem,
+    key: Key,
+    guide: Guidance,
+    *,
+    n: int,
+    steps: Count = 1000,
+    eta: Fraction = 0.0,
+    schedule: Literal["vp", "ve"] = "vp",
+) -> Samples:
+    """DDIM (Song et al. 2021, arXiv 2010.02502): deterministic for eta = 0, the ancestral step for eta = 1."""
+    first, second = split(key, 2)
+    problem = on_schedule(problem, schedule)
+    tables = ddim_steps(_levels(problem, steps, "ddpm", schedule), eta)
+    return Samples(reverse_sde(problem, second, start_normal(problem, first, n), tables, guide), nfe=steps)
+
+
+def ode(problem: Problem, key: Key, guide: Guidance, *, n: int, steps: Count = 500) -> Samples:
+    """The probability-flow ODE by Heun's method (Karras et al. 2022, arXiv 2206.00364, algorithm 1)."""
+    first, second = split(key, 2)
+    return Samples(heun(problem, second, start_normal(problem, first, n), steps, guide), nfe=2 * steps - 1)
+
+
+def _levels(problem: Problem, steps: int, grid: str, schedule: str) -> Any:
+    """The DDPM levels are of a VP schedule; a VE schedule has those of score-based models alone."""
+    return ddpm_levels(problem, steps) if grid == "ddpm" and schedule == "vp" else score_sde_levels(problem, steps)
 
 
 def _compose(integrate: Callable[..., Samples], guide: Guidance, own: frozenset[str]) -> Callable[..., Samples]:
@@ -92,16 +158,30 @@ _REQUIRES = {
     "jalal": _NEEDS,
     "dps": _NEEDS | {"differentiable"},
     "pigdm": _NEEDS | {"differentiable", "svd"},
+    "tmpd": _NEEDS | {"differentiable"},
     "mmps": _NEEDS | {"differentiable"},
 }
 
 _PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "em": {"score-sde": {"grid": "score-sde"}},
-    "pc": {"score-sde": {"grid": "score-sde", "corrector": "langevin"}},
-    "ancestral": {"score-sde": {"grid": "score-sde"}},
+    "em": {"score-sde": {"grid": "score-sde"}, "ve": {"schedule": "ve"}, "subvp": {"schedule": "subvp"}},
+    "pc": {
+        "score-sde": {"grid": "score-sde", "corrector": "langevin"},
+        "ve": {"schedule": "ve", "predictor": "reverse-diffusion"},
+    },
+    "reverse-diffusion": {"score-sde": {"grid": "score-sde"}, "ve": {"schedule": "ve"}},
+    "ancestral": {"score-sde": {"grid": "score-sde"}, "ve": {"schedule": "ve"}},
+    "ddim": {"stochastic": {"eta": 0.85}},
+    "ode": {},
 }
 _GUIDANCE_PRESETS = {"mmps": {"paper": {"iterations": 1}}}
-_INTEGRATORS: dict[str, Callable[..., Samples]] = {"em": em, "pc": pc, "ancestral": ancestral}
+_INTEGRATORS: dict[str, Callable[..., Samples]] = {
+    "em": em,
+    "pc": pc,
+    "reverse-diffusion": reverse_diffusion,
+    "ancestral": ancestral,
+    "ddim": ddim,
+    "ode": ode,
+}
 
 for _prefix, _integrate in _INTEGRATORS.items():
     for _name, _guide in GUIDANCES.items():

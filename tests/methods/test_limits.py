@@ -19,8 +19,8 @@ from tests.methods.configurations import labels, seen
 from tests.methods.formulas import score
 
 N, KEYS = 5, 110
-CONFIGURATIONS = labels(steps=25)
-INTEGRATORS = ("em", "pc", "ancestral")
+CONFIGURATIONS = {label: chosen for label, chosen in labels(steps=25).items() if "image" not in chosen[0].requires}
+INTEGRATORS = ("em", "pc", "reverse-diffusion", "ancestral", "ddim", "ode")
 
 
 def _noise(d: int) -> np.ndarray:
@@ -121,7 +121,9 @@ def test_a_measurement_of_nothing_changes_nothing(label: str):
         for i in (padded, WIDE.instance)
     )
     assert torch.isfinite(padded).all()
-    sees_the_row = hyper.get("weight") == "normalised" or hyper.get("iterations") == 1  # a norm, a Krylov space
+    sees_the_row = (  # a norm, a mean over measurements, a Krylov space
+        hyper.get("weight") == "normalised" or method.name in ("mcg", "red-diff") or hyper.get("iterations") == 1
+    )
     if not sees_the_row:
         torch.testing.assert_close(padded, plain, rtol=0, atol=1e-9)
 
@@ -136,7 +138,7 @@ def test_no_residual_is_no_pull(label: str):
     x = method.run(seen(method, centred.instance).to("torch", dtype="float64"), Given(0, [1], noise), n=N, **hyper).x
     np.testing.assert_array_equal(x[:, 0], 0.0)
     assert torch.isfinite(x).all()
-    assert x[:, 1].std() > 0.1
+    assert method.point or x[:, 1].std() > 0.05
 
 
 def _posterior(case: Case) -> Case:
