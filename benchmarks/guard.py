@@ -51,8 +51,8 @@ def take_guard(plan: Plan, run: RunDirectory, executor: Executor, tell: Reporter
             executor.call("compile", ours, timeout_seconds=plan.timeout_seconds)
         for name, job in missing.items():
             tell.begin(f"guard: {name}")
-            (method,) = {task.method for task in job[1:]} or {""}
-            outcome = executor.call(*job, timeout_seconds=plan.timeout_seconds, guest=guest(method))
+            visitor = guest(job[1].method) if job[1:] else ""
+            outcome = executor.call(*job, timeout_seconds=plan.timeout_seconds, guest=visitor)
             if isinstance(outcome, Failure):
                 tell.say(f"guard: {name}: {outcome.reason}")
                 outcome = {"failed": outcome.reason}
