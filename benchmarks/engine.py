@@ -30,6 +30,7 @@ _SETTINGS: dict[str, Any] = {
     "distributed.worker.memory.terminate": False,
     "distributed.nanny.pre-spawn-environ": {},  # it would be set in this process as well
     "distributed.comm.timeouts.connect": "30s",
+    "distributed.deploy.lost-worker-timeout": "1000d",  # else a second death at that time after a first ends the nanny
     "distributed.diagnostics.nvml": False,
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.tick.limit": "1h",

@@ -73,6 +73,17 @@ def test_what_a_sampler_does_to_its_process_costs_its_own_task() -> None:
         assert [job.remark for job in late] == ["", lost]
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("toys")
+def test_a_worker_that_dies_often_comes_back_every_time() -> None:
+    """An engine that takes a worker for lost some seconds after its death must not look while another one starts."""
+    with Executor((TOYS,)) as executor:
+        deadline = time.monotonic() + 25.0
+        while time.monotonic() < deadline:
+            reply = executor.call("sample", task("toy-dies", "gmm25-8-1"), timeout_seconds=30.0)
+            assert reply.reason == "the process ended with exit code 7"
+
+
 @pytest.mark.usefixtures("toys")
 def test_what_a_sampler_started_ends_with_it() -> None:
     heard: list[str] = []
