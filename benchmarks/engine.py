@@ -2,7 +2,8 @@
 
 A cluster of this machine by default, or one that the user has. Jobs are sent one at a time to a named worker and never
 wait in one, so that a worker takes nothing with it when it dies; the engine's own retries, stealing, spilling and
-memory limits are off. It listens on the loopback interface only, where it is as open as any Dask cluster.
+memory limits are off. It listens on the loopback interface only, and speaks to those alone that hold the certificate
+of this start, which is in memory and nowhere else: whoever reaches a Dask scheduler can run code as its user.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class Engine:
                     dashboard_address=None,
                     scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},  # any free port
                     silence_logs=logging.CRITICAL,
+                    security=True,
                 )
             try:
                 target = self._cluster if address is None else address

@@ -162,6 +162,20 @@ def test_every_worker_is_asked() -> None:
         assert all(seat._pid is not None for seat in executor._seats)
 
 
+def test_nobody_without_the_certificate_reaches_the_scheduler_or_a_worker() -> None:
+    """A Dask scheduler runs whatever it is sent."""
+    from distributed import Client
+
+    with Executor() as executor:
+        executor.call("code")
+        engine, seat = executor._engine, executor._seats[0]
+        assert engine is not None
+        for address in (engine._cluster.scheduler_address, seat._nanny, seat._address):
+            assert address.startswith("tls://127.0.0.1:")
+            with pytest.raises(OSError, match=r"timed out|Timed out|refused|closed"):
+                Client(address.replace("tls:", "tcp:"), timeout=1.0, set_as_default=False)
+
+
 @pytest.mark.usefixtures("toys")
 def test_what_a_sampler_prints_does_not_fill_the_disk(slow: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nannies, "_LOG_BYTES", 3)
