@@ -142,7 +142,7 @@ class _Campaign:
                 keep_metrics(self.run.records[errand.planned.task.id], reply, self.run)
             else:
                 self._keep_task(errand.planned, reply, errand.remark)
-            self.tell.advance(errand.planned.seconds, ran=errand.name == "sample")
+            self._advance(errand.planned, ran=errand.name == "sample")
 
     def _take_from(self, agenda: Agenda, seat: int) -> Errand | None:
         """An errand with its arguments; tasks beyond the budget are skipped on the way."""
@@ -162,7 +162,7 @@ class _Campaign:
                 return errand
             agenda.end(errand, 0.0)
             agenda.outdated += _skip(task, f"the time budget of {task.problem}, {budget:g} s, is used up", self.run)
-            self.tell.advance(errand.planned.seconds, ran=False)
+            self._advance(errand.planned, ran=False)
         return None
 
     def _agenda(self, tasks: list[Planned]) -> Agenda:
@@ -194,8 +194,11 @@ class _Campaign:
                 seat = owner.get(row(task))
                 agenda.errands.append(Errand(name, what=what, instance=task.instance, planned=planned, seat=seat))
                 continue
-            self.tell.advance(planned.seconds, ran=False)
+            self._advance(planned, ran=False)
         return agenda
+
+    def _advance(self, planned: Planned, *, ran: bool) -> None:
+        self.tell.advance(planned.seconds / self.executor.workers, ran=ran)
 
     def _close(self, agenda: Agenda) -> None:
         self._open.remove(agenda)

@@ -258,6 +258,23 @@ def test_a_second_run_of_the_same_command_runs_nothing(run: RunDirectory, plan: 
     assert run.records == before
 
 
+def test_when_all_is_done_no_time_is_left(run: RunDirectory, plan: Plan) -> None:
+    left = [0.0]
+
+    class Clock(Lines):
+        def start(self, tasks: int, seconds: float) -> None:  # noqa: ARG002
+            left[0] = seconds
+
+        def advance(self, estimate: float, *, ran: bool) -> None:  # noqa: ARG002
+            left.append(left[-1] - estimate)
+
+    with Absent(workers=2) as executor:
+        carry_out(plan, run, executor, Clock(Console(file=io.StringIO())))
+    assert left[0] == pytest.approx(plan.seconds / 2)
+    assert left[-1] == pytest.approx(0.0, abs=1e-9)
+    assert len(left) == 1 + len(plan.tasks)
+
+
 def test_a_changed_configuration_or_code_runs_again_and_says_so(
     run: RunDirectory, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
