@@ -151,7 +151,8 @@ def _configure() -> None:
     import distributed  # noqa: F401  (adds its defaults)
 
     dask.config.set(_SETTINGS)
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "distributed.client", "distributed.gc"):  # they have levels of their own
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _first_line(error: BaseException) -> str:
