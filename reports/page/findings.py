@@ -79,19 +79,22 @@ def headline(totals: pd.DataFrame, problems: int) -> str:
 def findings(board: pd.DataFrame, totals: pd.DataFrame, foreign: frozenset[str]) -> list[Finding]:
     """At most four findings, each with its own figure; those without data are left out."""
     tried = board[(board["tasks_ok"] + board["tasks_failed"] > 0) & ~board["reference"]]
-    told = [_at_floor(tried, totals), _above(totals), _intervals(tried, board, foreign), _weights(tried, board)]
+    blind = board["problem"][board["sw1_doubt"] != ""].nunique() if "sw1_doubt" in board else 0
+    told = [_at_floor(tried, totals, blind), _above(totals), _intervals(tried, board, foreign), _weights(tried, board)]
     return [finding for finding in told if finding]
 
 
-def _at_floor(tried: pd.DataFrame, totals: pd.DataFrame) -> Finding | None:
+def _at_floor(tried: pd.DataFrame, totals: pd.DataFrame, blind: int) -> Finding | None:
     if tried["sw1_over_floor95"].isna().all():
         return None
     count = int(tried["at_floor"].sum())
     leaders = totals[~totals["reference"] & (totals["at_floor"] > 0)].sort_values("at_floor", ascending=False)
     names = ", ".join(f"{row.label} ({row.at_floor})" for row in leaders.head(3).itertuples())
     scale = ""
-    for row in totals[totals["label"] == "exact"].itertuples():
-        scale = f" Exact sampling itself: {row.at_floor} of {row.problems}; one in 20 misses by chance."
+    exact = totals[totals["label"] == "exact"]
+    for reached, problems in zip(exact["at_floor"], exact["problems"], strict=True):
+        left_out = f" where SW1 is believed ({blind} are left out)" if blind else ""
+        scale = f" Exact sampling itself: {reached} of {problems - blind}{left_out}; one in 20 misses by chance."
     quantile = "not above the 95\u00a0% quantile of what exact samples score"
     who = f"are {quantile}: {names}." if names else f"None is {quantile}."
     return Finding("At the floor", f"{count} of {_many(len(tried), 'cell')}", who + scale)

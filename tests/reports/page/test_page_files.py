@@ -175,6 +175,10 @@ def test_findings_count_what_the_leaderboard_has(fake_run: FakeRun) -> None:
     assert told["Why it matters: error bars"].figure == "50\u00a0%"
     assert "Exact samples: 0\u00a0%" in told["Why it matters: error bars"].sentence
     assert told["Why it matters: hypotheses"].figure == "25\u00a0%"
+    greyed = board.assign(sw1_doubt=np.where(board["problem"] == "q", "it misses a shift", ""))
+    greyed["at_floor"] &= greyed["sw1_doubt"] == ""
+    told = {one.heading: one for one in findings(greyed, aggregates(greyed, NOTHING, frozenset({"q"})), NOTHING)}
+    assert "itself: 1 of 1 where SW1 is believed (1 are left out)" in told["At the floor"].sentence
 
 
 def verdicts_of(*rows: tuple[str, str, str]) -> pd.DataFrame:
