@@ -24,7 +24,7 @@ from tests.benchmarks.conftest import TOYS
 ROOT = Path(run_benchmark.__file__).parent
 SOUND = ["exact", "prior", "toy", "em-none"]
 IN_A_TASK = {  # method -> kind, status and reason
-    "toy-slow": ("hang", "timeout", "stopped after 10 s, the limit of one task"),
+    "toy-slow": ("hang", "timeout", "stopped after 20 s, the limit of one task"),
     "toy-eats": ("out of memory", "out_of_memory", "it used more memory than one worker may"),
     "toy-nan": ("nan", "diverged", "6 of 16 samples (37.5 %) are not finite"),
     "toy-raises": ("exception", "failed", "RuntimeError: the first line"),
@@ -48,7 +48,7 @@ class Chaos:
         self.out, self.chance = out, chance
         self.named: Counter[str] = Counter()
         methods = ",".join([*SOUND, *IN_A_TASK])
-        self.words = ["--problems", "gmm25-8-1", "--n", "16", "--instances", str(instances), "--timeout", "10"]
+        self.words = ["--problems", "gmm25-8-1", "--n", "16", "--instances", str(instances), "--timeout", "20"]
         self.words += ["--plugin", str(TOYS), "--methods", methods, "--set", "em-*.steps=5", "--out", str(out)]
 
     def begin(self, fault: str = "none", *words: str) -> subprocess.Popen[str]:
