@@ -19,7 +19,7 @@ from tests.methods.configurations import affine, labels, seen
 from tests.methods.laws import FALSE_ALARM, p_values
 
 FAMILY, N = "linear-gaussian-2", 5000
-AFFINE = {label: chosen for label, chosen in labels(steps=25).items() if affine(chosen[1])}
+AFFINE = {label: chosen for label, chosen in labels(steps=25).items() if affine(*chosen)}
 COMPILED = {method.name: label for label, (method, _) in reversed(AFFINE.items())}  # one configuration of each method
 RULES: list[tuple[str, str, Any]] = [  # what has no closed-form law
     ("dps", "paper", partial(reference.dps, steps=25, scale=2.0, weight="normalised")),
