@@ -6,6 +6,7 @@ worker's process by its number; a process that hangs, whatever it holds, cannot 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import tempfile
@@ -16,7 +17,7 @@ from typing import Any
 
 _LAST_WORDS = 16000  # a crash ends with the names of all extension modules, which take half of that
 _LOG_BYTES = 2**24  # a sampler that prints without end must not fill the disk
-_WATCH_MILLISECONDS = 100.0
+_WATCH_SECONDS = 0.1
 
 
 @dataclass
@@ -98,9 +99,9 @@ def _mourner(key: str, then: Any) -> Any:
 def _watch(child: Child, memory_bytes: int) -> None:
     """Ends a worker that uses more memory than it may, before the system must choose somebody to end."""
     import psutil
-    from tornado.ioloop import PeriodicCallback
 
     process = psutil.Process(child.pid)
+    loop = asyncio.get_running_loop()  # tornado's own callbacks go by the clock on the wall, which may jump
 
     def check() -> None:
         with suppress(FileNotFoundError):
@@ -109,11 +110,10 @@ def _watch(child: Child, memory_bytes: int) -> None:
         try:
             child.starved = process.memory_info().rss > memory_bytes
         except psutil.NoSuchProcess:
-            watch.stop()
             return
         if child.starved:
-            watch.stop()
             _kill(child.pid)
+        else:
+            loop.call_later(_WATCH_SECONDS, check)
 
-    watch = PeriodicCallback(check, _WATCH_MILLISECONDS)
-    watch.start()
+    loop.call_later(_WATCH_SECONDS, check)
