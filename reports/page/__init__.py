@@ -103,7 +103,7 @@ def write_page(board: pd.DataFrame | None, run: Run) -> Path:
         columns = later.reset_index(drop=True).join(of_cells[[c for c in of_cells if c not in board]])
         text = f'{{"rows":{plain(rows.index.tolist())},"columns":{table(columns)},"told":{plain(told)}}}'
         _write(page / "data" / f"problem-{index}.js", script(f"problem-{index}", text))
-    found = findings(board, totals, foreign)
+    found = findings(board, totals, foreign, doubted)
     if verdicts is not None and (verdict := calibrated(verdicts, foreign)):
         found.append(verdict)
     _write_index(page, run, board, headline(totals, len(problems)), found, tested=verdicts is not None)

@@ -76,12 +76,18 @@ def headline(totals: pd.DataFrame, problems: int) -> str:
     )
 
 
-def findings(board: pd.DataFrame, totals: pd.DataFrame, foreign: frozenset[str]) -> list[Finding]:
+def findings(
+    board: pd.DataFrame, totals: pd.DataFrame, foreign: frozenset[str], doubted: frozenset[str]
+) -> list[Finding]:
     """At most four findings, each with its own figure; those without data are left out."""
     tried = board[(board["tasks_ok"] + board["tasks_failed"] > 0) & ~board["reference"]]
-    blind = board["problem"][board["sw1_doubt"] != ""].nunique() if "sw1_doubt" in board else 0
-    told = [_at_floor(tried, totals, blind), _above(totals), _intervals(tried, board, foreign), _weights(tried, board)]
-    return [finding for finding in told if finding]
+    parts = [
+        _at_floor(tried, totals, len(doubted)),
+        _above(totals),
+        _intervals(tried, board, foreign),
+        _weights(tried, board),
+    ]
+    return [finding for finding in parts if finding]
 
 
 def _at_floor(tried: pd.DataFrame, totals: pd.DataFrame, blind: int) -> Finding | None:
@@ -92,9 +98,10 @@ def _at_floor(tried: pd.DataFrame, totals: pd.DataFrame, blind: int) -> Finding 
     names = ", ".join(f"{row.label} ({row.at_floor})" for row in leaders.head(3).itertuples())
     scale = ""
     exact = totals[totals["label"] == "exact"]
-    for reached, problems in zip(exact["at_floor"], exact["problems"], strict=True):
+    if not exact.empty:
+        reached, problems = exact["at_floor"].iloc[0], exact["problems"].iloc[0] - blind
         left_out = f" where SW1 is believed ({blind} are left out)" if blind else ""
-        scale = f" Exact sampling itself: {reached} of {problems - blind}{left_out}; one in 20 misses by chance."
+        scale = f" Exact sampling itself: {reached} of {problems}{left_out}; one in 20 misses by chance."
     quantile = "not above the 95\u00a0% quantile of what exact samples score"
     who = f"are {quantile}: {names}." if names else f"None is {quantile}."
     return Finding("At the floor", f"{count} of {_many(len(tried), 'cell')}", who + scale)

@@ -164,7 +164,7 @@ def test_findings_count_what_the_leaderboard_has(fake_run: FakeRun) -> None:
                 fake_run.task(problem, instance, label, {"sw1": 0.5 * ratios[label][problem], **value})
                 fake_run.floor(problem, instance, "sw1", [0.5, 0.5])
     board = simple(fake_run, {"prior": ratios["prior"]})
-    told = {one.heading: one for one in findings(board, aggregates(board, NOTHING, NOTHING), NOTHING)}
+    told = {one.heading: one for one in findings(board, aggregates(board, NOTHING, NOTHING), NOTHING, NOTHING)}
     assert told["At the floor"].figure == "1 of 4 cells"
     assert (
         "are not above the 95\u00a0% quantile of what exact samples score: a (1). Exact sampling itself: 2 of 2"
@@ -175,9 +175,9 @@ def test_findings_count_what_the_leaderboard_has(fake_run: FakeRun) -> None:
     assert told["Why it matters: error bars"].figure == "50\u00a0%"
     assert "Exact samples: 0\u00a0%" in told["Why it matters: error bars"].sentence
     assert told["Why it matters: hypotheses"].figure == "25\u00a0%"
-    greyed = board.assign(sw1_doubt=np.where(board["problem"] == "q", "it misses a shift", ""))
-    greyed["at_floor"] &= greyed["sw1_doubt"] == ""
-    told = {one.heading: one for one in findings(greyed, aggregates(greyed, NOTHING, frozenset({"q"})), NOTHING)}
+    doubted = frozenset({"q"})
+    greyed = board.assign(at_floor=board["at_floor"] & (board["problem"] != "q"))
+    told = {one.heading: one for one in findings(greyed, aggregates(greyed, NOTHING, doubted), NOTHING, doubted)}
     assert "itself: 1 of 1 where SW1 is believed (1 are left out)" in told["At the floor"].sentence
 
 
