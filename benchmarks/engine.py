@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import logging
 import signal
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from problems.names import UsageError
 
@@ -148,9 +149,14 @@ def _configure() -> None:
     import dask
 
     dask.config.refresh(paths=[], env={})
-    import distributed  # noqa: F401  (adds its defaults)
+    import distributed.batched  # adds its defaults
+    from tornado.ioloop import IOLoop
 
     dask.config.set(_SETTINGS)
+    # A job that is sent just before the clock on the wall is set back would wait in the engine until that time is there
+    # again, and its sampler be blamed: what the engine sends in this process goes by a clock that does not jump.
+    loop, batched = cast(Any, IOLoop), cast(Any, distributed.batched)
+    loop.time, batched.time = staticmethod(time.monotonic), time.monotonic
     for name in ("distributed", "distributed.client", "distributed.gc"):  # they have levels of their own
         logging.getLogger(name).setLevel(logging.CRITICAL)
 

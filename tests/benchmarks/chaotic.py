@@ -22,10 +22,10 @@ def fill_the_disk(after: int) -> None:
 
 
 def jump_the_clock(after: int) -> None:
-    """The clock on the wall is set back and forth by a day, now and then."""
+    """The clock on the wall is set forth and back by a day, fifty times a second."""
     now = time.time
     start = time.monotonic() + after
-    time.time = lambda: now() + (86400.0 if int(time.monotonic() - start) % 2 == 0 else -86400.0)
+    time.time = lambda: now() + (86400.0 if int(50 * (time.monotonic() - start)) % 2 == 0 else -86400.0)
 
 
 def main() -> None:
