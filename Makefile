@@ -10,6 +10,8 @@ DEVICE ?= cpu
 PYTHON ?= python3
 BIN := .venv/bin
 comma := ,
+# Tests that look at the clock are not run beside others.
+ALONE := tests/benchmarks/test_faults.py tests/benchmarks/test_guard.py tests/reports/page/test_page_large.py
 
 .PHONY: leaderboard test slow lint gate speed check clean
 
@@ -17,7 +19,8 @@ leaderboard: .venv/.$(DEVICE)
 	$(BIN)/python run_benchmark.py run --suite $(SUITE) --device $(DEVICE)
 
 test: .venv/.cpu
-	$(BIN)/python -m pytest tests -m "not slow"
+	$(BIN)/python -m pytest $(ALONE) -m "not slow"
+	$(BIN)/python -m pytest tests $(ALONE:%=--ignore=%) -m "not slow" --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 slow: .venv/.cpu
 	$(BIN)/python -m pytest tests -m slow --timeout=7200

@@ -99,9 +99,9 @@ class Chaos:
         process = self.begin()
         reached = self.wait(process)
         if reached:
-            workers = [p for p in psutil.Process(process.pid).children() if "spawn_main" in " ".join(p.cmdline())]
-            with suppress(psutil.NoSuchProcess):
-                self.chance.choice(workers).kill()
+            with suppress(psutil.NoSuchProcess):  # one may end by itself at any moment
+                children = psutil.Process(process.pid).children()
+                self.chance.choice([p for p in children if "spawn_main" in " ".join(p.cmdline())]).kill()
             self.wait(process)
         self.stop(process)
         return reached
@@ -127,7 +127,8 @@ class Chaos:
 
     def kill_scheduler(self) -> bool:
         """A cluster as users have one: a scheduler and workers that somebody started."""
-        where = self.out.parent / f"scheduler-{self.named['dead scheduler']}.json"
+        where = self.out.with_suffix(".scheduler.json")
+        where.unlink(missing_ok=True)  # of one that is dead
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT}
         common = ["--scheduler-file", str(where), "--no-dashboard"]
         cluster = [

@@ -15,6 +15,7 @@ from problems import FAMILIES
 from scores import METRICS
 
 ROOT = Path(run_benchmark.__file__).parent
+INSTALLED = Path(sys.executable).with_name("posterior-bench")
 
 
 @pytest.mark.parametrize(("what", "names"), [("problems", FAMILIES), ("methods", METHODS), ("metrics", METRICS)])
@@ -42,3 +43,11 @@ def test_list_imports_nothing_heavy() -> None:
     command = [sys.executable, "-c", f"{listed}; print({heavy!r} & sys.modules.keys())"]
     end = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     assert end.stdout.splitlines()[-1] == "set()"
+
+
+@pytest.mark.skipif(not INSTALLED.exists(), reason="not installed in this environment")
+def test_the_installed_command_runs_from_any_folder(tmp_path: Path) -> None:
+    """An editable installation must not hold a copy of the command line, which would miss its packages."""
+    end = subprocess.run([INSTALLED, "list", "suites"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (end.returncode, end.stderr) == (0, "")
+    assert "quick" in end.stdout
