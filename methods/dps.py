@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from methods.guidance import denoiser
+from methods.integrators import Steps, ancestral_steps
+from methods.levels import ddpm_levels
 from methods.registry import Count, Positive, Samples, method
-from methods.reverse_sde import PREDICTORS, Steps, ddpm_steps, squared_norm, start_normal
-from problems.arrays import Array, Key, namespace, normal, scan, split, vjp
+from methods.residual_step import guided_step
+from methods.reverse_sde import start_normal
+from problems.arrays import Array, Key, Keys, normal, scan, split
 from problems.contract import Problem
 
 
@@ -38,22 +40,9 @@ def dps(
     eq. 16 without its slip of a factor 2. The denoised image is not clamped. Returns the last x, as the code does.
     """
     first, second = split(key, 2)
-    y, operator = problem.y[None, :], problem.operator
 
-    def step(x: Array, row: Steps, keys: list[Key]) -> Array:
-        x0_hat, pull = vjp(denoiser(problem, row.alpha, row.sigma), x)
-        residual = y - operator(x0_hat)
-        descent = pull(operator.adjoint(residual))  # -grad ||r||^2 / 2
-        if weight == "normalised":
-            norm = squared_norm(residual) ** 0.5
-            # r = 0 has no direction: no step.
-            norm = namespace(norm).where(norm > 0, norm, namespace(norm).ones_like(norm))
-            shift = scale * descent / namespace(x).reshape(norm, (x.shape[0],) + (1,) * (x.ndim - 1))
-        else:
-            shift = scale * row.beta / (1.0 - row.beta) ** 0.5 * descent / problem.noise.std**2
-        score = (row.alpha * x0_hat - x) / row.sigma**2
-        x_mean = PREDICTORS["ancestral"](x, score, row.beta)
-        return x_mean + row.noise_std * normal(keys[0], x.shape, x) + shift
+    def step(x: Array, row: Steps, keys: Keys) -> Array:
+        return guided_step(problem, x, normal(keys[0], x.shape, x), row, scale, weight)
 
-    x = scan(step, start_normal(problem, first, n), ddpm_steps(problem, steps), second)
+    x = scan(step, start_normal(problem, first, n), ancestral_steps(ddpm_levels(problem, steps)), second)
     return Samples(x, nfe=steps, vjp=steps)

@@ -18,8 +18,8 @@ from reports import layout, mode_errors
 from reports.cells import CELL, RATIO
 from reports.columns import number
 from reports.intervals import ABOUT as ABOUT_INTERVALS
-from reports.ranking import Cell
-from reports.rows import method_rows, shown_label
+from reports.ranking import Cell, named
+from reports.rows import method_rows
 from reports.style import INK, SMALL, TINY
 
 ORACLES = {"em": "oracle-em", "ancestral": "oracle-em", "pc": "oracle-pc"}
@@ -89,7 +89,7 @@ def parts(rows: pd.DataFrame, values: pd.DataFrame) -> dict[str, list[Part]]:
 
 def _oracles(cell: Cell, cells: Sequence[Cell]) -> list[tuple[str, str]]:
     """The oracles that lead from exact samples to this cell, as (what their difference is, label)."""
-    integrator = cell["method"].partition("-")[0]
+    integrator = cell["method"].rpartition("-")[0]
     wanted = cell["method"] if cell["method"].startswith("oracle-") else ORACLES.get(integrator)
     steps = []
     for name, normal in (("discretisation", False), ("start", True)):
@@ -130,7 +130,7 @@ def draw(rows: pd.DataFrame, values: pd.DataFrame, results: pd.DataFrame) -> Fig
     methods = [cell for cell in method_rows(rows) if cell["label"] in summands]
     modes = mode_errors.of(results, [cell for cell in methods if cell["tasks_ok"]])
     names, texts = (
-        [shown_label(cell) for cell in methods],
+        [named(cell) for cell in methods],
         [_numbers(cell, summands[cell["label"]]) for cell in methods],
     )
     used = [name for name in COLORS if any(part.name == name for row in summands.values() for part in row)]

@@ -294,3 +294,36 @@ def test_samples_are_given_up_from_the_last_instances_of_the_largest_problems() 
     assert ("gaussian-field-64", 0) in dropped(first - 1)
     assert ("seed2d", 0) not in dropped(first - 1)
     assert len(dropped(0)) == len(everything.tasks)
+
+
+def test_a_limit_may_name_a_preset() -> None:
+    """Without brackets it is for all presets, with 'default' for the one without a name."""
+    limits = [{"methods": ["dps[paper]"], "steps": 5}, {"methods": ["d*[default]"], "problems": ["nowhere"]}]
+    plan = planned(methods=["dps", "dps[paper]", "dps[code]", "exact"], limits=limits)
+    assert configs(plan) == ["dps[paper]", "dps[code]", "exact"]
+    assert (hyper(plan, "dps[paper]")["steps"], hyper(plan, "dps[code]")["steps"]) == (5, 12)
+    every = planned(methods=["dps", "dps[paper]"], limits=[{"methods": ["dps"], "steps": 5}])
+    assert [hyper(every, config)["steps"] for config in configs(every)] == [5, 5]
+
+
+def test_more_steps_are_more_rows() -> None:
+    """Of those that have as many as the suite says; a limit and the user know better."""
+    METHODS["dps"].presets["short"] = {"steps": 3}  # type: ignore[index]
+    sizes = [{"n": 40, "steps": 12, "more_steps": [4, 90], "instances": 2}]
+    limits = [{"methods": ["ddrm"], "steps": 0}]
+    request = Request(overrides=(parse_override("em-dps.steps=7"), parse_override("dps.scale=2.0")))
+    try:
+        plan = planned(request, methods=["dps", "dps[short]", "em-dps", "ddrm", "exact"], sizes=sizes, limits=limits)
+    finally:
+        del METHODS["dps"].presets["short"]  # type: ignore[attr-defined]
+    names = ["dps[scale=2.0]", "dps[scale=2.0,steps=4]", "dps[scale=2.0,steps=90]", "dps[short,scale=2.0]"]
+    assert configs(plan) == [*names, "em-dps[steps=7]", "ddrm", "exact"]
+    assert [hyper(plan, name)["steps"] for name in names] == [12, 4, 90, 3]
+    assert len(plan.tasks) == 2 * 7
+
+
+def test_the_calibration_of_a_point_estimate_is_not_tested() -> None:
+    plan = planned(methods=["red-diff", "dps"], batched=True)
+    reasons = {p.task.method: p.skip for p in plan.tasks}
+    assert reasons["dps"] == ""
+    assert reasons["red-diff"].startswith("red-diff estimates one signal")

@@ -30,8 +30,8 @@ def written(folder: Path, text: str) -> str:
     return str(path)
 
 
-def test_there_are_five_suites() -> None:
-    assert suite_names() == ["calibration", "ci", "exhaustive", "full", "quick"]
+def test_there_are_six_suites() -> None:
+    assert suite_names() == ["calibration", "ci", "exhaustive", "full", "gmm25", "quick"]
 
 
 @pytest.mark.parametrize("name", ["calibration", "ci", "exhaustive", "full", "quick"])

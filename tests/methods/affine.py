@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import scipy.stats
 
 from methods import METHODS, Samples
 from problems import Problem
@@ -40,32 +41,45 @@ class Numbered(Replay):
 
 @dataclass(frozen=True)
 class Impulse(Numbered):
-    """Row 1 + key * d + j of a draw has a 1 in coordinate j; everything else is 0."""
+    """Row 1 + key * stride + j of a draw has a 1 in coordinate j, all else is 0; no draw has more than stride."""
+
+    stride: int
 
     def rows(self, draw: Callable[..., Array], shape: tuple[int, ...]) -> Array:  # noqa: ARG002
         import jax
 
         xp: Any = jax.numpy if isinstance(self.key, jax.core.Tracer) else np
-        d = math.prod(shape[1:])
-        place = xp.arange(shape[0])[:, None] - 1 - self.key * d
-        return xp.reshape(place == xp.arange(d)[None, :], shape)
+        place = xp.arange(shape[0])[:, None] - 1 - self.key * self.stride
+        return xp.reshape(place == xp.arange(math.prod(shape[1:]))[None, :], shape)
+
+
+def stride_of(problem: Problem) -> int:
+    """Samplers draw states and, some of them, measurements."""
+    return problem.dim if problem.y is None else max(problem.dim, len(problem.y))
 
 
 @dataclass(frozen=True)
 class Given(Numbered):
     """The draw of a key is the first rows of noise[key], (n, *shape) in all; one number a row is its first entry.
 
-    A sampler that splits its key in two draws its start with key 1 and its steps with keys 3, 4, ...
+    A sampler that splits its key in two draws its start with key 1 and its steps with keys 3, 4, ... What goes beyond
+    the noise begins anew at its start. Uniform numbers are the normal ones through their distribution function.
     """
 
     noise: Array
 
-    def rows(self, draw: Callable[..., Array], shape: tuple[int, ...]) -> Array:  # noqa: ARG002
+    def rows(self, draw: Callable[..., Array], shape: tuple[int, ...]) -> Array:
         import jax
 
-        noise = jax.numpy.asarray(self.noise) if isinstance(self.key, jax.core.Tracer) else self.noise
-        drawn = noise[self.key][: shape[0]]
-        return drawn if len(shape) > 1 else drawn.reshape(shape[0], -1)[:, 0]
+        traced = any(isinstance(one, jax.core.Tracer) for one in (self.key, self.noise))
+        xp: Any = jax.numpy if traced else np
+        keys, rows = self.noise.shape[:2]
+        flat = xp.asarray(self.noise).reshape(keys, rows, -1)
+        row, entry = np.arange(shape[0])[:, None], np.arange(math.prod(shape[1:]))[None, :]
+        drawn = flat[(self.key + row // rows) % keys, row % rows, entry % flat.shape[2]].reshape(shape)
+        if "uniform" not in draw.__name__:
+            return drawn
+        return jax.scipy.stats.norm.cdf(drawn) if xp is jax.numpy else scipy.stats.norm.cdf(drawn)
 
 
 def sampler(name: str, preset: str = "default", **overrides: Any) -> Run:
@@ -79,7 +93,7 @@ def keys_made(run: Run, problem: Problem) -> int:
     import jax
 
     counter = [1]
-    jax.eval_shape(lambda problem: run(problem, Impulse(0, counter), n=1).x, problem)
+    jax.eval_shape(lambda problem: run(problem, Impulse(0, counter, 1), n=1).x, problem)
     return counter[0]
 
 
@@ -87,9 +101,10 @@ def torch_law(run: Run, problem: Problem) -> Law:
     """Mean (d,) and covariance (d, d) of the output, in torch, float64. For few steps."""
     carried = problem.to("torch", dtype="float64")
     counter = [1]
-    run(carried, Impulse(0, counter), n=1)
-    n = 1 + counter[0] * problem.dim
-    return _moments(run(carried, Impulse(0, [1]), n=n).x.numpy())
+    stride = stride_of(problem)
+    run(carried, Impulse(0, counter, stride), n=1)
+    n = 1 + counter[0] * stride
+    return _moments(run(carried, Impulse(0, [1], stride), n=n).x.numpy())
 
 
 def jax_laws(runs: Mapping[str, Run], problems: Mapping[str, Problem]) -> dict[str, dict[str, Law]]:
@@ -98,10 +113,11 @@ def jax_laws(runs: Mapping[str, Run], problems: Mapping[str, Problem]) -> dict[s
 
     carried = {name: problem.to("jax", dtype="float64") for name, problem in problems.items()}
     first = next(iter(carried.values()))
-    sizes = {name: 1 + keys_made(run, first) * first.dim for name, run in runs.items()}
+    stride = stride_of(first)
+    sizes = {name: 1 + keys_made(run, first) * stride for name, run in runs.items()}
 
     def program(problem: Problem) -> dict[str, Array]:
-        return {name: run(problem, Impulse(0, [1]), n=sizes[name]).x for name, run in runs.items()}
+        return {name: run(problem, Impulse(0, [1], stride), n=sizes[name]).x for name, run in runs.items()}
 
     compiled = jax.jit(program, compiler_options=QUICK)
     found = {name: compiled(problem) for name, problem in carried.items()}

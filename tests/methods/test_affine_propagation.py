@@ -10,13 +10,16 @@ import pytest
 
 from methods import Samples
 from methods.guidance import none
-from methods.reverse_sde import continuous_steps, reverse_sde, score_sde_steps, start_normal
+from methods.integrators import continuous_steps, reverse_diffusion_steps
+from methods.levels import score_sde_levels
+from methods.reverse_sde import reverse_sde, start_normal
 from problems.arrays import split
 from tests.methods.affine import Law, jax_laws, jax_laws_by_derivative, sampler, torch_law
 from tests.methods.cases import LG1_PADDED, LG2, case
 
 PROBLEMS = {"LG1": LG1_PADDED.problem, "LG2": LG2.problem}
 ALD = {"sigma_max": 20.0, "sigma_min": 0.03}
+LOUD = {"tau": 0.01 / 2**0.5 / 0.3}
 REPLACEMENT = {"predictor": "ancestral", "corrector_steps": 0, "denoise": False}
 # name, preset, hyper-parameters; mean and std on LG1; mean, std and correlation on LG2: five digits.
 TABLE: list[tuple[str, str, dict[str, Any], tuple[float, float], tuple[float, float, float, float, float]]] = [
@@ -32,6 +35,30 @@ TABLE: list[tuple[str, str, dict[str, Any], tuple[float, float], tuple[float, fl
     ("ancestral-jalal", "default", {}, (0.66947, 0.25408), (0.94341, 0.40455, 0.28275, 0.78288, 0.598)),
     ("projection", "default", REPLACEMENT, (0.8, 0.0), (1.2, 0.59885, 0.0, 0.69981, 0.0)),
     ("annealed-langevin", "default", ALD, (0.7271, 0.29658), (1.07721, 0.79083, 0.29939, 0.6887, 0.389)),
+    ("snips", "default", ALD, (0.74254, 0.27846), (1.1114, 0.87544, 0.27846, 0.66271, 0.336)),
+    ("ancestral-tmpd", "default", {}, (0.73394, 0.28361), (1.10091, 0.88072, 0.28372, 0.63852, 0.361)),
+    (
+        "ancestral-tmpd",
+        "default",
+        {"variance": "large"},
+        (0.73394, 0.28828),
+        (1.10091, 0.88072, 0.28822, 0.64308, 0.357),
+    ),
+    ("ddim-none", "default", {"eta": 1.0, "steps": 100}, (0, 0.96), (0, 0, 0.96219, 0.96219, 0.813)),
+    ("pigdm-ddim", "default", {}, (0.8, 0.11992), (1.2, 1.13666, 0.12039, 0.52112, 0.036)),
+    ("pigdm-ddim", "default", {"steps": 1000}, (0.8, 0.06727), (1.2, 1.16574, 0.06721, 0.54708, 0.003)),
+    ("ddrm", "default", {}, (0.72108, 0.17268), (1.03014, 0.58231, 0.18992, 0.57782, 0.567)),
+    ("ddrm", "default", {"steps": 100}, (0.73858, 0.15591), (1.09608, 0.78581, 0.16458, 0.56413, 0.487)),
+    ("ddrm", "default", {"steps": 1000}, (0.776, 0.09174), (1.16109, 0.87088, 0.09517, 0.55525, 0.353)),
+    ("ddnm-plus", "default", {}, (0.73858, 0.15591), (1.09608, 0.78581, 0.16458, 0.56413, 0.487)),
+    ("ddnm-plus", "default", {"steps": 1000}, (0.776, 0.09174), (1.16109, 0.87088, 0.09517, 0.55525, 0.353)),
+    ("ddnm", "default", {}, (0.8, 0.0), (1.2, 0.88472, 0.0, 0.53251, 0.0)),
+    ("diffpir", "default", {}, (0.7442, 0.26578), (1.08544, 0.56686, 0.26789, 0.74494, 0.462)),
+    ("diffpir", "default", {"zeta": 1.0}, (0.73535, 0.19345), (1.09575, 0.82472, 0.19302, 0.45867, 0.380)),
+    ("diffpir", "default", {"zeta": 1.0, "lam": 8.0}, (0.47862, 0.44003), (0.70535, 0.53991, 0.44033, 0.55477, 0.663)),
+    ("daps-exact-inner", "default", {}, (0.73518, 0.28652), (1.09744, 0.8371, 0.28636, 0.67135, 0.36)),
+    ("daps-exact-inner", "default", LOUD, (0.79996, 0.00707), (1.19994, 0.91151, 0.00707, 0.63075, 0.01)),
+    ("daps-covariance", "default", {}, (0.73394, 0.28735), (1.10092, 0.88073, 0.28735, 0.64253, 0.3578)),
 ]
 
 
@@ -81,14 +108,14 @@ COLUMNS = {
 def _unregistered(predictor, noisy, problem, key, *, n, steps):
     """A predictor on the score-sde grid that no registered method runs alone."""
     grid = (
-        score_sde_steps(problem, steps)
+        reverse_diffusion_steps(score_sde_levels(problem, steps))
         if predictor == "reverse-diffusion"
         else continuous_steps(problem, steps, "score-sde")
     )
     if noisy:
-        grid = grid._replace(noise_std=grid.beta**0.5)
+        grid = grid._replace(noise_std=grid.gain**0.5)
     first, second = split(key, 2)
-    return Samples(reverse_sde(problem, second, start_normal(problem, first, n), grid, predictor, none))
+    return Samples(reverse_sde(problem, second, start_normal(problem, first, n), grid, none))
 
 
 INTEGRATORS = {

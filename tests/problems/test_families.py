@@ -53,7 +53,18 @@ def test_metadata_describes_the_instances(name, instance):
 @every
 def test_what_a_family_provides_is_there(name, instance):
     provides, problem = FAMILIES[name].provides, instance(name, 0).problem
-    known = {"linear", "svd", "gaussian_noise", "differentiable", "prior_log_prob", "prior_sample"}
+    known = {
+        "linear",
+        "svd",
+        "gaussian_noise",
+        "likelihood",
+        "differentiable",
+        "image",
+        "prior_log_prob",
+        "prior_sample",
+    }
+    assert ("image" in provides) == (FAMILIES[name].kind == "image")
+    assert ("likelihood" in provides) == hasattr(problem.noise, "log_likelihood")
     assert provides <= known
     assert ("linear" in provides) == problem.operator.linear
     assert ("svd" in provides) == isinstance(problem.operator, Matrix | FourierFilter)

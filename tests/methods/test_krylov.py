@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from methods.conjugate_gradient import conjugate_gradient
+from methods.krylov import conjugate_gradient
 from problems.arrays import Array
 from tests.methods.formulas import krylov
 
