@@ -140,15 +140,21 @@ def _framework(method: Method, wanted: str) -> str | None:
 def _cells(
     rows: list[Row], family: Family, request: Request, suite: Suite, sizes: Sizes
 ) -> Iterator[tuple[Row, Planned]]:
-    """Every row, and again with more steps those that have as many steps as the suite says."""
+    """Every row, and again with more steps those that have as many as the suite says, and from it."""
     for row in rows:
         first = _cell(row, family, request, suite, sizes)
         yield row, first
-        if json.loads(first.task.hyper).get("steps") != sizes.steps:
+        if not sizes.steps == _steps(row, suite, sizes) == json.loads(first.task.hyper).get("steps"):
             continue
         for steps in sizes.more_steps:
             chosen = (*request.overrides, Override(row.method, "steps", steps))
             yield row, _cell(row, family, replace(request, overrides=chosen), suite, sizes)
+
+
+def _steps(row: Row, suite: Suite, sizes: Sizes) -> int:
+    """The steps that a suite gives to a row, unless its preset has its own; 0 leaves it those of the method."""
+    limits = (limit.steps for limit in suite.limits if limit.concerns(row.method, row.preset))
+    return next((steps for steps in limits if steps is not None), 0 if METHODS[row.method].own_steps else sizes.steps)
 
 
 def _cell(row: Row, family: Family, request: Request, suite: Suite, sizes: Sizes) -> Planned:
@@ -157,12 +163,13 @@ def _cell(row: Row, family: Family, request: Request, suite: Suite, sizes: Sizes
     chosen = overrides_of(row.method, request.overrides)
     preset = tuned_on(family.name, row.method) if row.preset == NAME else method.presets[row.preset]
     fixed = {**(preset or {}), **chosen}
-    limits = [limit for limit in suite.limits if limit.concerns(row.method, row.preset)]
-    steps = next((limit.steps for limit in limits if limit.steps is not None), sizes.steps)
+    steps = _steps(row, suite, sizes)
     sized: dict[str, Any] = {"steps": steps} if steps and "steps" in method.hyper and "steps" not in fixed else {}
     framework = _framework(method, request.framework)
     missing = sorted(method.requires - family.provides)
     skip = f"{row.method} needs {' and '.join(missing)}, which {family.name} does not provide" if missing else ""
+    if method.max_dim is not None and family.dim > method.max_dim:
+        skip = f"{row.method} takes at most {method.max_dim} dimensions, {family.name} has {family.dim}"
     if suite.batched and method.point:
         skip = f"{row.method} estimates one signal, and its spread is no statement that could be calibrated"
     if preset is None:

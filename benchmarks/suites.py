@@ -28,7 +28,8 @@ class Sizes(Section):
 
     Attributes:
         problems: glob patterns. max_dim: only problems of at most this dimension.
-        n: samples per task. steps: for the methods that have `steps`. instances: 0 .. instances - 1.
+        n: samples per task. steps: for the methods that have `steps`, except where they have `own_steps`.
+        instances: 0 .. instances - 1.
         more_steps: further numbers of steps, each a row of its own like 'dps[steps=20]'.
         budget_seconds: when the tasks of one problem have taken this long, the rest of them are skipped.
     """
@@ -52,7 +53,7 @@ class Limit(Section):
 
     Attributes:
         methods: patterns; 'tds' means all its presets, 'tds[one-run]' one, 'tds[default]' the one without a name.
-        steps: in place of those of the sizes, for methods whose steps are of training; 0 leaves the method its own.
+        steps: in place of those of the sizes; 0 leaves the method its own.
         seconds: what one task takes, for the estimate, where that does not follow from its steps.
     """
 

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from methods.conditioning import denoised_with_cov, near, within
-from methods.levels import unit
+from methods.levels import powered, unit
 from methods.registry import Count, Positive, Samples, method
 from problems.arrays import Array, Key, Keys, linspace, namespace, normal, scan, split
 from problems.contract import Problem
-from problems.names import UsageError
 
 
 class Annealing(NamedTuple):
@@ -24,8 +23,6 @@ class Annealing(NamedTuple):
 _REQUIRES = {"linear", "gaussian_noise"}
 MAX_STEP = 1.9
 """Of an inner step times the curvature; from 2 on Langevin steps grow without bound."""
-LARGEST_COVARIANCE = 1024
-"""The dimension up to which the covariance of every sample is formed."""
 Inner = Callable[[Array, Annealing, Keys], Array]
 """x_t, the level and the keys -> a draw of x_0."""
 
@@ -88,7 +85,7 @@ def daps_exact_inner(
     return Samples(_anneal(problem, key, n, steps, (sigma_max, sigma_min), inner, 2), nfe=steps)
 
 
-@method("daps-covariance", requires=_REQUIRES | {"differentiable"})
+@method("daps-covariance", requires=_REQUIRES | {"differentiable"}, own_steps=True, max_dim=256)
 def daps_covariance(
     problem: Problem,
     key: Key,
@@ -99,16 +96,7 @@ def daps_covariance(
     sigma_max: Positive = 100.0,
     sigma_min: Positive = 0.1,
 ) -> Samples:
-    """The same with Cov[x_0 | x_t] in place of sigma^2 I: exact for Gaussian priors; d backward passes a step.
-
-    Raises:
-        UsageError: beyond LARGEST_COVARIANCE dimensions.
-    """
-    if problem.dim > LARGEST_COVARIANCE:
-        raise UsageError(
-            f"daps-covariance forms a matrix of d x d for every sample, d at most {LARGEST_COVARIANCE}; "
-            f"here d is {problem.dim}"
-        )
+    """The same with Cov[x_0 | x_t] in place of sigma^2 I: exact for Gaussian priors; d backward passes a step."""
 
     def inner(x: Array, row: Annealing, keys: Keys) -> Array:
         return within(problem, *denoised_with_cov(problem, x, row.sigma), tau * problem.noise.std, keys)
@@ -123,7 +111,7 @@ def _anneal(
     """x_0 by the inner draw, then noise of the next level, from the top down; x_0 after the last."""
     first, second = split(key, 2)
     top, bottom = (end * unit(problem) for end in ends)
-    levels = _poly(top, bottom, steps + 1)
+    levels = powered(top, bottom, steps + 1)
     xp = namespace(levels)
     after = xp.concat([levels[1:-1], xp.zeros_like(levels[:1])])
     rows = Annealing(levels[:-1], after, 1.0 - 0.99 * linspace(0.0, 1.0, steps + 2, levels)[:steps])
@@ -134,15 +122,9 @@ def _anneal(
     return scan(step, top * normal(first, (n, *problem.shape), problem.y), rows, second, draws=1 + draws)
 
 
-def _poly(top: Array, bottom: Array, count: int) -> Array:
-    """count levels from `top` down to `bottom`, their seventh roots equally spaced."""
-    ramp = linspace(0.0, 1.0, count, top)
-    return (top ** (1 / 7) + ramp * (bottom ** (1 / 7) - top ** (1 / 7))) ** 7
-
-
 def _denoise(problem: Problem, x: Array, sigma: Array, steps: int) -> Array:
     """Euler steps of the probability-flow ODE from sigma to .01 units, (n, *shape)."""
-    levels = _poly(sigma, 0.01 * unit(problem), steps + 1)
+    levels = powered(sigma, 0.01 * unit(problem), steps + 1)
     for i in range(steps):
         x = x + (levels[i + 1] - levels[i]) * (x - problem.prior.denoise(x, levels[i])) / levels[i]
     return x

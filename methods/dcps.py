@@ -29,7 +29,12 @@ class Row(NamedTuple):
     sigma_end: Array
 
 
-@method("dcps", requires={"linear", "gaussian_noise", "differentiable"}, presets={"converged": {"gradient_steps": 20}})
+@method(
+    "dcps",
+    requires={"linear", "gaussian_noise", "differentiable"},
+    presets={"converged": {"gradient_steps": 20}},
+    own_steps=True,
+)
 def dcps(
     problem: Problem,
     key: Key,

@@ -45,7 +45,7 @@ def itinerary(levels: Interval, travel: int, repeats: int) -> Visit:
 
 
 def _sample(problem: Problem, key: Key, n: int, visits: Visit, update: Update) -> Array:
-    """Runs (x, last denoised state) through the visits from N(0, sigma^2 I); update is (x, z, levels) -> both."""
+    """Runs (x, last denoised state) through the visits, x_T from N(0, I); update is (x, z, levels) -> both."""
     first, second = split(key, 2)
 
     def step(state: tuple[Array, Array], row: Visit, keys: Keys) -> tuple[Array, Array]:
@@ -58,7 +58,7 @@ def _sample(problem: Problem, key: Key, n: int, visits: Visit, update: Update) -
     return scan(step, (x, x), visits, second, draws=2)[0]
 
 
-@method("ddnm", requires=_REQUIRES, presets=_PRESETS)
+@method("ddnm", requires=_REQUIRES, presets=_PRESETS, own_steps=True)
 def ddnm(
     problem: Problem,
     key: Key,
@@ -85,7 +85,7 @@ def ddnm(
     return Samples(_sample(problem, key, n, visits, update), nfe=len(visits.again))
 
 
-@method("ddnm-plus", requires=_REQUIRES, presets=_PRESETS)
+@method("ddnm-plus", requires=_REQUIRES, presets=_PRESETS, own_steps=True)
 def ddnm_plus(
     problem: Problem,
     key: Key,

@@ -9,7 +9,7 @@ from problems.arrays import Array, Key, Keys, normal, scan, split
 from problems.contract import Problem
 
 
-@method("ddrm", requires={"linear", "svd", "gaussian_noise"})
+@method("ddrm", requires={"linear", "svd", "gaussian_noise"}, own_steps=True)
 def ddrm(
     problem: Problem,
     key: Key,

@@ -34,6 +34,7 @@ class FlowMixture(eqx.Module):
     def log_weights(self) -> Array:
         return jax.nn.log_softmax(self.logits)
 
+    @jax.jit
     def log_prob(self, x: Array) -> Array:
         """log q(x) in nats, (n,)."""
         by_component = jax.vmap(lambda flow: flow.log_prob(x))(self.flows)
@@ -43,6 +44,7 @@ class FlowMixture(eqx.Module):
         """x of every component, (K, n, d) -> (K, n, d)."""
         return jax.vmap(lambda flow, z: flow.from_base(z)[0])(self.flows, z)
 
+    @partial(jax.jit, static_argnames=("n", "d"))
     def sample(self, key: Key, n: int, d: int) -> Array:
         """n independent draws, (n, d)."""
         label_key, base_key = jax.random.split(key)

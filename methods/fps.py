@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from methods.conditioning import near
-from methods.guidance import log_marginal, none
+from methods.guidance import denoiser, log_marginal
 from methods.levels import Levels, ddpm_levels
 from methods.particles import Runs, choose, cloud_of, resample
 from methods.registry import Count, Fraction, Samples, method
@@ -26,6 +26,7 @@ class Filtered(NamedTuple):
     requires={"linear", "svd", "gaussian_noise"},
     presets={"one-run": {"runs": "one"}, "paper": {"particles": 5, "steps": 1000}},
     particle=True,
+    own_steps=True,
 )
 def fps(
     problem: Problem,
@@ -45,14 +46,15 @@ def fps(
     the released code takes the level before. Not exact for any number of particles: the noise of y is one draw that is
     taken for a new one at every level, so that it grows over-confident with the number of steps (the spread of a
     standard normal measured with std .3 is .125 at 100 steps, not .287); and the kernel of variance c sigma'^2 is not
-    that of the prior. Departures: systematic resampling, a start that ignores y, and a weighted last step.
+    that of the prior. Departures: systematic resampling, a start that ignores y, and a weighted last step. The
+    default numbers of steps and particles are those of InverseBench (Zheng et al. 2025, ICLR).
     """
     first, second, third = split(key, 3)
     crowd = cloud_of(n, runs, particles)
     clean, noise_std = problem.y[None, :], problem.noise.std
 
     def step(state: Filtered, row: Levels, keys: Keys) -> Filtered:
-        x0_hat = none(problem, state.x, row.alpha, row.sigma)[0]
+        x0_hat = denoiser(problem, row.alpha, row.sigma)(state.x)
         eps_hat = (state.x - row.alpha * x0_hat) / row.sigma
         alpha_next = row.alpha / row.ratio
         shared = problem.operator(normal(keys[0], (crowd.runs, *problem.shape), state.x))

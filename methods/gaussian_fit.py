@@ -6,7 +6,7 @@ from methods.registry import Samples, method
 from problems.arrays import Array, Key, eye, namespace, normal, split
 from problems.contract import Problem
 
-_REQUIRES = {"linear", "gaussian_noise"}
+_REQUIRES = {"linear", "gaussian_noise", "prior_cov"}
 
 
 def kalman(problem: Problem, misfit: Array) -> Array:
@@ -18,7 +18,7 @@ def kalman(problem: Problem, misfit: Array) -> Array:
     return xp.reshape(xp.linalg.solve(gram, misfit.T).T @ seen.T, (-1, *problem.shape))
 
 
-@method("conditional-gaussian", requires=_REQUIRES)
+@method("conditional-gaussian", requires=_REQUIRES, max_dim=1024)
 def conditional_gaussian(problem: Problem, key: Key, *, n: int) -> Samples:
     """The Gaussian with the prior's mean and covariance, given y."""
     first, second = split(key, 2)
@@ -31,9 +31,9 @@ def conditional_gaussian(problem: Problem, key: Key, *, n: int) -> Samples:
     return Samples(x + kalman(problem, _misfit(problem, x, second)), nfe=0)
 
 
-@method("perturb-and-optimise", requires=_REQUIRES | {"prior_sample"})
+@method("perturb-and-optimise", requires=_REQUIRES | {"prior_sample"}, max_dim=4096)
 def perturb_and_optimise(problem: Problem, key: Key, *, n: int) -> Samples:
-    """A draw of the prior moved to perturbed data by the best linear update (Orieux et al. 2012, arXiv 1009.1581)."""
+    """A draw of the prior moved to perturbed data by the best linear update (Orieux et al. 2012, arXiv 1105.5887)."""
     first, second = split(key, 2)
     x = problem.prior.sample(first, n)
     return Samples(x + kalman(problem, _misfit(problem, x, second)), nfe=0)

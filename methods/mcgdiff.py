@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Literal, NamedTuple
 
-from methods.guidance import log_marginal, none
+from methods.adam import counts
+from methods.guidance import denoiser, log_marginal, tweedie
 from methods.integrators import ddim_steps
 from methods.levels import ddpm_levels
 from methods.particles import Runs, choose, cloud_of, resample
@@ -23,7 +24,7 @@ class Particles(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A DDIM step from alpha, sigma: see `methods.integrators.Steps`; and the alpha of the next level."""
+    """A DDIM step from alpha, sigma, see `methods.integrators.Steps`; the next level's alpha and its number from 0."""
 
     alpha: Array
     sigma: Array
@@ -31,6 +32,7 @@ class Row(NamedTuple):
     gain: Array
     noise_std: Array
     alpha_next: Array
+    next_level: Array
 
 
 @method(
@@ -53,11 +55,13 @@ def mcgdiff(
 ) -> Samples:
     """MCGDiff: in singular coordinates y is the exact state at the level whose noise is that of the measurement.
 
-    Coordinate j has the level tau_j with sigma / alpha = noise_std / s_j, the nearest of the grid. At levels above it
-    the particles meet the potential N(x_j; alpha y_j / s_j, 1 - (1 - kappa) alpha^2 / alpha_tau^2), of which proposal
-    and weight are exact integrals over a DDIM step; below it they move freely. last_weight 'released' weighs the last
-    particles by p(y | x_0), as the released code does, without its division by the first potential of a particle, whose
-    weights have no finite variance: it counts the data twice. Resampling is systematic, in the code multinomial.
+    Coordinate j has the level tau_j whose alpha^2 is nearest to s_j^2 / (s_j^2 + noise_std^2). At levels above it the
+    particles meet the potential N(x_j; alpha y_j / s_j, 1 - (1 - kappa) alpha^2 / alpha_tau^2), of which proposal and
+    weight are exact integrals over a DDIM step; below it they move freely. Exact for many particles and any prior, of
+    the discretised model, as kappa tends to 0. last_weight 'released' weighs the last particles by p(y | x_0), as the
+    released code does, without its division by the first potential of a particle, whose weights have no finite
+    variance: it counts the data twice. Two more departures: resampling is systematic, in the code multinomial; and the
+    potential of tau_j itself is kept, which the code divides out on leaving that level.
     """
     first, second, third = split(key, 3)
     crowd = cloud_of(n, runs, particles)
@@ -65,9 +69,9 @@ def mcgdiff(
     levels = ddpm_levels(problem, steps)
     xp = namespace(s)
     measured = operator.pseudo_inverse(problem.y[None, :])
-    ratios = xp.reshape(levels.sigma / levels.alpha, (-1,) + (1,) * s.ndim)
-    nearest = xp.argmin(xp.abs(xp.log(ratios) - xp.log(problem.noise.std / s)[None]), axis=0)
-    alpha_tau = levels.alpha[nearest]
+    shares = xp.reshape(levels.alpha**2, (-1,) + (1,) * s.ndim)
+    tau = xp.argmin(xp.abs(shares - (s**2 / (s**2 + problem.noise.std**2))[None]), axis=0)
+    alpha_tau, tau = levels.alpha[tau], xp.astype(tau, s.dtype)
 
     def potential(x: Array, alpha: Array, spread: Array, active: Array) -> Array:
         """The sum over active j of log N(x_j; alpha y_j / s_j, 1 - (1 - kappa) alpha^2 / alpha_tau^2 + spread)."""
@@ -81,8 +85,9 @@ def mcgdiff(
 
     def step(state: Particles, row: Row, keys: Keys) -> Particles:
         spread = row.noise_std**2
-        there = row.alpha_next <= alpha_tau
-        score = (row.alpha * none(problem, state.x, row.alpha, row.sigma)[0] - state.x) / row.sigma**2
+        there = row.next_level < tau + 0.5  # whole numbers, to rounding
+        x0_hat = denoiser(problem, row.alpha, row.sigma)(state.x)
+        score = tweedie(state.x, x0_hat, row.alpha, row.sigma)
         mean = row.growth * state.x + row.gain * score
         log_weight = potential(mean, row.alpha_next, spread, there) - potential(state.x, row.alpha, 0.0, there)
         mean = mean[resample(crowd, log_weight + state.log_weight, keys[0]).index]
@@ -98,10 +103,9 @@ def mcgdiff(
         return Particles(x, 0.0 * state.log_weight)
 
     x = start_normal(problem, first, crowd.rows)
-    top = potential(x, levels.alpha[0], 0.0, levels.alpha[0] <= alpha_tau)
-    # The very numbers of `alpha`: a quotient may miss alpha_tau by its rounding, and with it the level of y.
+    top = potential(x, levels.alpha[0], 0.0, tau >= 0)
     alpha_next = xp.concat([levels.alpha[1:], xp.ones_like(levels.alpha[:1])])
-    rows = Row(*ddim_steps(levels, eta)[:5], alpha_next)
+    rows = Row(*ddim_steps(levels, eta)[:5], alpha_next, counts(steps, levels.alpha))
     x, equal = scan(step, Particles(x, top), rows, second, draws=2)
     index = choose(
         crowd, log_marginal(problem, x, 0.0 * problem.noise.std) if last_weight == "released" else equal, third

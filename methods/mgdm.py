@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from annotated_types import Ge
+from annotated_types import Ge, Interval
 
 from methods.adam import Adam, adam, counts, start_adam
 from methods.guidance import denoiser
@@ -14,13 +14,9 @@ from methods.registry import Count, Positive, Samples, method
 from methods.reverse_sde import start_normal
 from problems.arrays import Array, Key, Keys, linspace, namespace, normal, scan, split, uniform, vjp
 from problems.contract import Problem
-from problems.names import UsageError
 
 LEVELS, LOWEST = 1000, 10
 """Levels of the diffusion, level 0 being the data; and the lowest intermediate level of the first steps."""
-LEAST_STEPS = 4
-MOST_STEPS = 900
-"""With more, neighbouring levels would be one and the same."""
 
 
 class Row(NamedTuple):
@@ -43,13 +39,14 @@ class Pass(NamedTuple):
     "mgdm",
     requires={"linear", "gaussian_noise", "differentiable"},
     presets={"ffhq": {"gradient_steps": 5, "last_steps": 30}},
+    own_steps=True,
 )
 def mgdm(
     problem: Problem,
     key: Key,
     *,
     n: int,
-    steps: Count = 100,
+    steps: Annotated[int, Interval(ge=4, le=900)] = 100,
     gradient_steps: Count = 3,
     last_gradient_steps: Count = 20,
     last_steps: Count = 10,
@@ -62,15 +59,10 @@ def mgdm(
     level tau to N(y; A E[x_0 | x_tau], noise_std^2) times the bridge between x_0 and x_t by Adam, draws x_tau, and from
     it x_0 by DDIM (eta = 1). tau is uniform on the levels from 10 up for the first 70 % of the steps, then the next
     level; it is shared by all samples. The fit takes `last_gradient_steps` from the step `steps` - `last_steps` on, and
-    a third of the learning rate in the first tenth. As in the released code, `steps` levels make three outer steps
-    fewer. The learning rate of the mean is in units of the prior's standard
-    deviation. Returns x_0.
-
-    Raises:
-        UsageError: if there are fewer than 4 or more than 900 steps.
+    a third of the learning rate in the first 11 % of the steps. As in the released code, `steps` levels make three
+    outer steps fewer: 4 make one, and of up to 900 no two are the same. The learning rate of the mean is in units of
+    the prior's standard deviation. Returns x_0.
     """
-    if not LEAST_STEPS <= steps <= MOST_STEPS:
-        raise UsageError(f"mgdm takes {LEAST_STEPS} to {MOST_STEPS} steps, got {steps}")
     first, *own = split(key, 3)
     abar, rows = _abar(problem), _rows(problem, steps, learning_rate)
     x, outer = start_normal(problem, first, n), len(rows.level)

@@ -114,6 +114,7 @@ class Flow(eqx.Module):
 
     layers: tuple[ActNorm | Coupling | Reorder | Placement, ...]
 
+    @jax.jit
     def from_base(self, z: Array) -> tuple[Array, Array]:
         """x and log |det dx/dz|."""
         log_det = jnp.zeros(z.shape[:1], z.dtype)
@@ -130,6 +131,7 @@ class Flow(eqx.Module):
             log_det = log_det + change
         return x, log_det
 
+    @jax.jit
     def log_prob(self, x: Array) -> Array:
         """log q(x) in nats, (n,)."""
         z, log_det = self.to_base(x)

@@ -24,7 +24,7 @@ Fraction = typing.Annotated[float, Interval(ge=0, le=1)]
 FRAMEWORKS = {"array": ("jax", "torch"), "jax": ("jax",), "torch": ("torch",)}
 REQUIREMENTS = (
     *("linear", "svd", "gaussian_noise", "likelihood", "differentiable", "image"),
-    *("prior_log_prob", "prior_sample"),
+    *("prior_log_prob", "prior_sample", "prior_cov"),
 )
 
 
@@ -65,6 +65,8 @@ class Method:
         requires: what a problem must provide. oracle: it is given the posterior as its prior.
         particle: its samples interact, by design.
         point: it estimates one signal and is no sampler: its spread means nothing.
+        own_steps: its number of steps is part of the algorithm, or of training: suites leave it as it is.
+        max_dim: the dimension up to which it can be afforded; None for all.
         compiled: whether the harness compiles it in JAX, as it does all of framework 'array'; others of framework 'jax'
             compile what they want, when they want.
     """
@@ -80,6 +82,8 @@ class Method:
     particle: bool
     summary: str
     point: bool = False
+    own_steps: bool = False
+    max_dim: int | None = None
     compiled: bool = False
 
     def configure(self, preset: str = "default", overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -165,6 +169,8 @@ def method(
     oracle: bool = False,
     particle: bool = False,
     point: bool = False,
+    own_steps: bool = False,
+    max_dim: int | None = None,
     compiled: bool = False,
 ) -> Callable[[Callable[..., Samples]], Callable[..., Samples]]:
     """Registers a sampler `(problem, key, *, n, **hyper) -> Samples` under a name.
@@ -191,6 +197,8 @@ def method(
             particle=particle,
             summary=(inspect.getdoc(run) or "").split("\n")[0],
             point=point,
+            own_steps=own_steps,
+            max_dim=max_dim,
             compiled=compiled or framework == "array",
         )
         for preset in entry.presets:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from methods.conditioning import near
-from methods.levels import SIGMA_MIN, unit
+from methods.levels import SIGMA_MIN, powered, unit
 from methods.registry import Count, Inside, Positive, Samples, method
 from problems.arrays import Array, Key, Keys, linspace, namespace, normal, scan, split
 from problems.contract import Problem
@@ -28,6 +28,7 @@ class Coupling(NamedTuple):
     "pnp-dm",
     requires=_REQUIRES,
     presets={"fine": {"rho_min": 0.1}, "flow": {"kernel": "flow"}, "flow-fine": {"kernel": "flow", "rho_min": 0.1}},
+    own_steps=True,
 )
 def pnp_dm(
     problem: Problem,
@@ -47,7 +48,8 @@ def pnp_dm(
     chain of its own, where the paper keeps 20 states of one, and rho is in units of the prior's standard deviation.
     kernel 'flow' is the released default, the probability-flow ODE in place of the SDE: no Gibbs step, not the law
     of x given z. steps are denoiser evaluations, prior_steps of them for each iteration, on levels from rho_k to .002;
-    the paper takes those below rho_k out of a hundred. With too few iterations rho never falls to rho_min.
+    the paper takes those below rho_k out of a hundred. With many of these, and iterations enough for rho to reach
+    rho_min and for the chain to mix, the law is the posterior for a noise that is wider by rho_min^2 A A^T.
     """
     prior_steps = min(prior_steps, steps)
     iterations = steps // prior_steps
@@ -58,7 +60,7 @@ def pnp_dm(
     return Samples(x, nfe=iterations * prior_steps)
 
 
-@method("dpnp", requires=_REQUIRES)
+@method("dpnp", requires=_REQUIRES, own_steps=True)
 def dpnp(
     problem: Problem,
     key: Key,
@@ -69,18 +71,19 @@ def dpnp(
     rho_max: Positive = 1.0,
     rho_min: Positive = 0.1,
 ) -> Samples:
-    """DPnP: split Gibbs whose prior step is ancestral sampling from level rho, exact as its steps grow.
+    """DPnP: split Gibbs whose prior step is ancestral sampling from level rho.
 
     Xu and Chi 2024 (arXiv 2403.17042), algorithms 1 and 3 (DDS-DDPM): rho is rho_max for a fifth of the iterations,
     then falls geometrically to rho_min, in units of the prior's standard deviation. steps are denoiser evaluations,
-    prior_steps of them for each iteration.
+    prior_steps of them for each iteration: with many of these the law is the posterior for a noise that is wider by
+    rho_min^2 A A^T.
     """
     prior_steps = min(prior_steps, steps)
     iterations = steps // prior_steps
     flat = iterations // 5
-    fall = linspace(0.0, 1.0, max(iterations - flat, 1), problem.y)
+    fall = linspace(0.0, 1.0, iterations - flat, problem.y)
     xp = namespace(fall)
-    rho = xp.concat([rho_max * xp.ones_like(fall[:flat]), rho_max * (rho_min / rho_max) ** fall])[:iterations]
+    rho = xp.concat([rho_max * xp.ones_like(fall[:flat]), rho_max * (rho_min / rho_max) ** fall])
     x = _gibbs(problem, key, n, Coupling(unit(problem) * rho), prior_steps, "ancestral")
     return Samples(x, nfe=iterations * prior_steps)
 
@@ -113,9 +116,7 @@ def denoise_from(problem: Problem, x: Array, sigma: Array, steps: int, kernel: K
     step of each returns the denoised state.
     """
     xp = namespace(x)
-    bottom = SIGMA_MIN if steps > 1 else 1.0
-    ramp = linspace(0.0, 1.0, steps, sigma)
-    levels = (sigma ** (1 / 7) + ramp * ((bottom * xp.ones_like(sigma)) ** (1 / 7) - sigma ** (1 / 7))) ** 7
+    levels = powered(sigma, xp.minimum(SIGMA_MIN * xp.ones_like(sigma), 0.1 * sigma), steps)
     after = xp.concat([levels[1:], xp.zeros_like(levels[:1])])
     noisy = xp.concat([xp.ones_like(levels[1:]), xp.zeros_like(levels[:1])])
 

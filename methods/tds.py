@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from methods.guidance import log_marginal, pigdm, r_squared
+from methods.guidance import log_marginal, pigdm, r_squared, tweedie
 from methods.integrators import Steps, ancestral_steps
 from methods.levels import ddpm_levels
 from methods.particles import Runs, choose, cloud_of, evidence, resample
@@ -38,9 +38,10 @@ def tds(
     runs: Runs = "many",
     prior_std: Positive = 1.0,
 ) -> Samples:
-    """TDS: ancestral steps twisted by the PiGDM likelihood, weighted so that many particles are exact for any prior.
+    """TDS: ancestral steps twisted by the PiGDM likelihood; with many particles exact, of the discretised model.
 
-    The twist is N(y; A x0_hat, noise_std^2 I + r_t^2 A A^T); the proposal adds beta / sqrt(1 - beta) of its gradient to
+    For any prior. The twist is N(y; A x0_hat, noise_std^2 I + r_t^2 A A^T), r_t as in PiGDM, which prior_std 1 makes
+    that of the released script for images of type 2; the proposal adds beta / sqrt(1 - beta) of its gradient to
     the ancestral mean, and the weight is p(x' | x) twist(x') / (q(x' | x) twist(x)). The last step is the untwisted
     mean and is weighed by the exact likelihood. Resampling is systematic, at every step. 'many' runs of `particles`
     each give independent samples, at so many times the cost; 'one' run of n particles gives n that share ancestors.
@@ -55,7 +56,7 @@ def tds(
         drawn = resample(crowd, state.log_weight + log_twist, keys[0])
         x, x0_hat, g, log_twist = (one[drawn.index] for one in (state.x, x0_hat, g, log_twist))
         last = row.noise_std == 0.0  # it has no density
-        mean = row.growth * x + row.gain * (row.alpha * x0_hat - x) / row.sigma**2
+        mean = row.growth * x + row.gain * tweedie(x, x0_hat, row.alpha, row.sigma)
         shift = xp.where(last, 0.0 * g, row.gain * g)
         z = normal(keys[1], x.shape, x)
         # log p(x' | x) - log q(x' | x), with x' = mean + shift + noise_std z

@@ -195,6 +195,8 @@ def fit(objective: Objective, model: Any, problem: Problem, key: Key, recipe: Re
     with jax.numpy_dtype_promotion("standard"):
         moments = objective.optimizer(recipe).init(model)
     state = (model, moments, jnp.zeros((), jnp.int32), jnp.zeros((), problem.y.dtype))
+    # Placed like what `_advance` returns, for which it would be compiled once more.
+    state = jax.device_put(state, problem.y.device)
 
     started = time.perf_counter()
     state, _ = _advance(objective, recipe, state, problem, training_key, jnp.zeros((), jnp.int32))

@@ -143,9 +143,10 @@ def eye(d: int, like: Array) -> Array:
 
 
 def logsumexp(a: Array) -> Array:
-    """log sum exp over the last axis."""
+    """log sum exp over the last axis; -inf of nothing but -inf."""
     xp = namespace(a)
     top = xp.max(a, axis=-1, keepdims=True)
+    top = xp.where(xp.isinf(top), xp.zeros_like(top), top)
     return top[..., 0] + xp.log(xp.sum(xp.exp(a - top), axis=-1))
 
 

@@ -157,8 +157,11 @@ def _marks(table: pd.DataFrame, info: dict[str, Any]) -> pd.Series:
 
 
 def _competition(table: pd.DataFrame, values: pd.DataFrame) -> tuple[dict[Any, frozenset[int]], pd.Series]:
-    """The instances of each problem's competition, and whether each cell is in it: no reference, and has them all."""
-    tried = ~table["reference"] & (table["tasks_ok"] + table["tasks_failed"] > 0)
+    """The instances of each problem's competition, and whether each cell is in it.
+
+    It is if it has them all, and is neither a reference nor an estimate of one signal.
+    """
+    tried = ~table["reference"] & (table["mark"] != POINT) & (table["tasks_ok"] + table["tasks_failed"] > 0)
     on = values.groupby(CELL)["instance"].agg(frozenset).to_dict()
     sets = pd.Series([on.get(key, frozenset()) for key in table[CELL].itertuples(index=False)], index=table.index)
     common: dict[Any, frozenset[int]] = {}

@@ -45,7 +45,8 @@ RC: Any = {
     "axes.spines.right": False,
 }
 
-# Okabe and Ito's colours, safe for colour-blind readers: one per way in which the measurement enters.
+# One colour per way in which the measurement enters: Okabe and Ito's eight, which colour-blind readers tell apart, then
+# Tol's and two more, whose methods have markers of their own.
 GUIDANCE = {
     "none": "#8a8a8a",
     "jalal": "#E69F00",
@@ -89,7 +90,7 @@ NAMED = {  # methods whose name is not integrator-guidance: (guidance, integrato
     "oracle-em": ("reference", "em"),
     "oracle-pc": ("reference", "pc"),
     "oracle-ode": ("reference", "ode"),
-    **{name: (family, place) for family, names in FAMILIES.items() for name, place in zip(names, PLACES, strict=False)},
+    **{name: (family, PLACES[place]) for family, names in FAMILIES.items() for place, name in enumerate(names)},
 }
 FILLS = ("full", "none", "left", "bottom", "right", "top")
 
@@ -132,8 +133,9 @@ def looks(board: pd.DataFrame) -> dict[str, Look]:
     for row in method_rows(board):
         method = row["method"]
         guidance, integrator = kinds(method)
-        fill = FILLS[seen.get(method, 0) % len(FILLS)]
-        seen[method] = seen.get(method, 0) + 1
+        kind = method if integrator != "other" else "other"  # plugins share a colour and a marker
+        fill = FILLS[seen.get(kind, 0) % len(FILLS)]
+        seen[kind] = seen.get(kind, 0) + 1
         found[row["label"]] = Look(GUIDANCE[guidance], INTEGRATOR[integrator], fill)
     return found
 

@@ -111,5 +111,8 @@ class Candidate:
         spaces = self.reference.spaces
         return space in spaces and len(spaces[space].directions) > 0
 
+    def has_spread_in_modes(self) -> bool:
+        return self.has_spread() and self.is_mixture()
+
     def has_spread_in(self, space: str) -> bool:
         return self.has_spread() and self.has(space)

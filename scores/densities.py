@@ -46,7 +46,8 @@ def log_evidence_error(candidate: Candidate) -> tuple[float, float]:
     """The method's estimate of log p(y) minus the exact one, with the standard error of the estimate.
 
     Of many runs it is the logarithm of the mean of their evidences, whose expectation is the evidence of the
-    discretised model: what is left with many runs and particles is the error of the steps. It judges no sample.
+    discretised model: what is left with many runs and particles is the error of the steps. Of one run it is lower by
+    half its variance on average, and its standard error is not known. It judges no sample.
     """
     estimate, stderr = cast(tuple[float, float], candidate.log_evidence)
     return estimate - candidate.instance.log_evidence, stderr

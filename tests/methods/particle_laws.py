@@ -42,13 +42,12 @@ def of_tds(case: Case, steps: int) -> tuple[Law, float]:
 def of_mcgdiff(case: Case, steps: int, kappa: float, *, twice: bool) -> Law:
     """The chain seen through x_j = alpha_tau y_j / s_j with variance kappa, every singular direction j at its tau_j.
 
-    tau_j is the level at which sigma / alpha is closest to noise_std / s_j, on a logarithmic scale. twice: the last
-    state is weighed by p(y | x_0) on top.
+    tau_j is the level whose abar is closest to s_j^2 / (s_j^2 + noise_std^2). twice: the last state is weighed by
+    p(y | x_0) on top.
     """
     u, s, vt = np.linalg.svd(case.matrix, full_matrices=False)
     abar = np.array([row[0] for row in ddpm_grid(case, steps)])
-    ratios = np.log(np.sqrt((1 - abar) / abar))
-    tau = [int(np.argmin(np.abs(ratios - np.log(case.noise_std / one)))) for one in s]
+    tau = [int(np.argmin(np.abs(abar - one**2 / (one**2 + case.noise_std**2)))) for one in s]
     law = start(case)
     for level, update in enumerate(ancestral(case, steps=steps)):
         for j, place in enumerate(tau):

@@ -602,7 +602,7 @@ def ascent(case: Case, x: np.ndarray, *, steps: int, learning_rate: float) -> np
         return np.linalg.solve(cov, (case.means[0] - x).T).T + (case.y - x @ a.T) @ a / case.noise_std**2
 
     rates = learning_rate * (1 - np.arange(steps) / steps)
-    return _adam(x, gradient, rates[:, None] * np.sqrt(np.diag(cov)), up=True)
+    return adam(x, gradient, rates[:, None] * np.sqrt(np.diag(cov)), up=True)
 
 
 def red_diff(
@@ -627,18 +627,23 @@ def red_diff(
         return data + lam * sigma / alpha * (eps_hat - eps) / x.shape[1]
 
     start = np.broadcast_to(np.linalg.pinv(a) @ case.y, noise[0].shape)
-    return _adam(start, gradient, np.full((steps, 1), learning_rate * unit(case)))
+    return adam(start, gradient, np.full((steps, 1), learning_rate * unit(case)))
 
 
-def _adam(
-    x: np.ndarray, gradient: Callable[[np.ndarray], np.ndarray], rates: np.ndarray, *, up: bool = False
+def adam(
+    x: np.ndarray,
+    gradient: Callable[[np.ndarray], np.ndarray],
+    rates: np.ndarray,
+    *,
+    up: bool = False,
+    decay: float = 0.99,
 ) -> np.ndarray:
-    """Kingma and Ba 2015, algorithm 1, with averages .9 and .99 and epsilon 1e-8."""
+    """Kingma and Ba 2015, algorithm 1, with averages .9 and `decay` and epsilon 1e-8."""
     m, v = np.zeros_like(x), np.zeros_like(x)
     for i, rate in enumerate(rates, start=1):
         g = -gradient(x) if up else gradient(x)
-        m, v = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g * g
-        x = x - rate * (m / (1 - 0.9**i)) / (np.sqrt(v / (1 - 0.99**i)) + 1e-8)
+        m, v = 0.9 * m + 0.1 * g, decay * v + (1 - decay) * g * g
+        x = x - rate * (m / (1 - 0.9**i)) / (np.sqrt(v / (1 - decay**i)) + 1e-8)
     return x
 
 

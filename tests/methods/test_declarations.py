@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
 import pytest
 import torch
 
 from methods import METHODS, Method
-from methods.registry import REQUIREMENTS, Count, Fraction, Inside, NonNegative, Positive
-from problems import Problem, load
-from problems.arrays import make_key
+from methods.levels import langevin_levels
+from methods.registry import REQUIREMENTS
+from problems import Problem
 from problems.names import UsageError
 from tests.methods.affine import Given
 from tests.methods.cases import IMAGE, MIXTURE
@@ -68,6 +68,15 @@ SVD = {
     *("spectral", "spectral_sum", "spectral_energy"),
 }
 NEEDS = set(REQUIREMENTS) - {"image"}
+USED = {
+    "svd": "|".join(sorted(SVD)),
+    "likelihood": "log_likelihood",
+    "differentiable": "differentiable|does not require grad",
+    "prior_log_prob": "log_prob|responsibilities|log_weights",
+    "prior_sample": "sample",
+    "prior_cov": "cov",
+}
+"""What the errors name that each lack ends in."""
 
 
 def _lacking(problem: Problem, needs: set[str]) -> Problem:
@@ -77,6 +86,8 @@ def _lacking(problem: Problem, needs: set[str]) -> Problem:
         prior = Opaque(prior, set())
     if "prior_sample" in needs:
         prior = Only(prior, {"sample", "sample_components"})
+    if "prior_cov" in needs:
+        prior = Only(prior, {"cov"})
     if "prior_log_prob" in needs:
         prior = Only(prior, {"log_prob", "responsibilities", "log_weights"})
     if "svd" in needs and operator is not None:
@@ -110,7 +121,7 @@ ASSUMED = {"linear", "gaussian_noise", "image"}
 def test_what_a_method_requires_it_uses(name: str, need: str):
     method, hyper = CONFIGURATIONS[name]
     problem = _lacking(_torch(suited(method)), {need})
-    with pytest.raises((PermissionError, RuntimeError)):
+    with pytest.raises((PermissionError, RuntimeError), match=USED[need]):
         method.run(problem, Given(0, [1], NOISE), n=N, **hyper)
 
 
@@ -142,6 +153,9 @@ class Counting:
     def score(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         return self._inner.score(self._watched(x), sigma)
 
+    def log_prob(self, x: torch.Tensor, *args: Any) -> torch.Tensor:
+        return self._inner.log_prob(self._watched(x), *args)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
@@ -164,23 +178,78 @@ def test_the_work_a_method_claims_is_the_work_it_does(label: str):
     assert prior.passes == pytest.approx(expected)
 
 
-OUTSIDE: dict[Any, list[Any]] = {
-    Count: [0, -3, 2.5, "many"],
-    Positive: [0.0, -1.0, math.inf, math.nan, "wide"],
-    NonNegative: [-1e-9, math.inf, math.nan, "loud"],
-    Fraction: [-0.01, 1.01, math.nan],
-    Inside: [0.0, 1.0, math.nan],
-}
+def bounds(kind: Any) -> list[tuple[str, Any]]:
+    """The ends 'gt', 'ge', 'lt' and 'le' of an annotation, also inside a union; none of a choice of names."""
+    if get_origin(kind) is not Annotated:
+        return [bound for part in get_args(kind) for bound in bounds(part)]
+    ends = [(end, getattr(one, end, None)) for one in get_args(kind)[1:] for end in ("gt", "ge", "lt", "le")]
+    return [(end, edge) for end, edge in ends if edge is not None]
+
+
+def whole(kind: Any) -> bool:
+    """Whether the numbers of an annotation are integers."""
+    return kind is int or any(whole(part) for part in get_args(kind))
+
+
+def outside(kind: Any) -> list[Any]:
+    """Values that an annotation refuses: just beyond each of its bounds, far beyond it, and of another type."""
+    values: list[Any] = [object(), "no such name", math.nan]
+    values += [2.5] if whole(kind) else []
+    for end, edge in bounds(kind):
+        side = -1 if end in ("gt", "ge") else 1
+        beyond = edge + side if whole(kind) else math.nextafter(edge, side * math.inf)
+        values += [edge if end in ("gt", "lt") else beyond, edge + 3 * side]
+    return values
+
+
+@pytest.mark.parametrize(
+    ("name", "hyper", "values"),
+    [
+        ("mgdm", "steps", [3, 901]),
+        ("mgdm", "denoising_steps", [1]),
+        ("projection", "corrector_steps", [-1]),
+        ("snips", "sigma_min", [0.0, -3.0, math.inf]),
+        ("dpi-ode", "probes", [0, 2.5]),
+        ("ddrm", "eta", [math.nextafter(0.0, -1.0), math.nextafter(1.0, 2.0)]),
+        ("nuts", "acceptance", [0.0, 1.0]),
+    ],
+)
+def test_what_is_outside_follows_from_the_annotation(name: str, hyper: str, values: list[Any]):
+    found = outside(METHODS[name].types[hyper])
+    assert [value for value in values if value not in found] == []
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_values_out_of_range_are_refused_by_name(name: str):
+    """And every number has a range."""
     method = METHODS[name]
     for hyper, kind in method.types.items():
-        values = OUTSIDE.get(kind, [object()])
-        for value in values:
+        assert bounds(kind) or type(method.hyper[hyper]) in (bool, str)
+        for value in outside(kind):
             with pytest.raises(UsageError, match=rf"{name}: {hyper} is out of range"):
                 method.configure("default", {hyper: value})
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_ends_of_a_range_are_accepted(name: str):
+    method = METHODS[name]
+    for hyper, kind in method.types.items():
+        for end, edge in bounds(kind):
+            if end in ("ge", "le"):
+                assert method.configure("default", {hyper: edge})[hyper] == edge
+
+
+def test_a_predictor_is_refused_on_a_schedule_that_it_is_not_of():
+    method = METHODS["pc-mmps"]
+    hyper = method.configure("subvp", {"predictor": "reverse-diffusion"})
+    with pytest.raises(UsageError, match="for 'subvp' use predictor 'euler-maruyama'"):
+        method.run(_torch(MIXTURE.problem), None, n=N, **hyper)
+
+
+@pytest.mark.parametrize("bound", [{"sigma_max": 1e-3}, {"sigma_min": 1e3}])
+def test_levels_do_not_rise_where_one_end_is_given(bound: dict[str, float]):
+    levels = langevin_levels(MIXTURE.problem, 5, 1, **{"sigma_max": None, "sigma_min": None, **bound}).sigma
+    np.testing.assert_allclose(levels, *bound.values(), rtol=1e-12)
 
 
 def test_levels_that_rise_are_refused():
@@ -196,7 +265,8 @@ def test_few_steps_give_numbers_and_cost_what_they_claim(steps: int, label: str)
     method, hyper = CONFIGURATIONS[label]
     problem = _torch(suited(method))
     prior = Counting(problem.prior)
-    few = {**hyper, "steps": max(steps, 4 if method.name == "mgdm" else 1)} if "steps" in hyper else hyper
+    least = dict(bounds(method.types.get("steps"))).get("ge", 1)
+    few = {**hyper, "steps": max(steps, least)} if "steps" in hyper else hyper
     samples = method.run(replace(problem, prior=prior), Given(0, [1], NOISE), n=N, **few)
     assert bool(torch.isfinite(samples.x).all())
     assert samples.nfe == pytest.approx(prior.evaluations)
@@ -224,10 +294,3 @@ def test_every_hyper_parameter_is_annotated_and_every_method_is_told_in_a_line(n
     assert set(method.types) == set(method.hyper)
     assert 10 < len(method.summary) <= 120
     assert method.summary.endswith(".")
-
-
-@pytest.mark.parametrize("name", ["laplace", "daps-covariance"])
-def test_a_matrix_that_would_be_too_large_is_refused(name: str):
-    method, hyper = CONFIGURATIONS[name]
-    with pytest.raises(UsageError, match=rf"{name} forms a matrix of d x d.*d at most 1024; here d is 4096"):
-        method.run(load("gaussian-field-64", 0).problem, make_key("numpy", [1]), n=2, **hyper)

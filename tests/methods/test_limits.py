@@ -296,3 +296,10 @@ def test_a_measurement_without_noise_is_met(name: str, noise_std: float, case: C
     np.testing.assert_allclose(
         x @ case.matrix.T, np.broadcast_to(case.y, (N, 2)), rtol=0, atol=2e-5 if noise_std == 1e-6 else 1e-9
     )
+
+
+@pytest.mark.parametrize("case", [WIDE, GAUSSIANS["image"]], ids=["wide", "image"])
+def test_mcgdiff_meets_a_measurement_without_noise_at_the_last_level(case: Case):
+    """With kappa to spare, and one free step behind it; as the prior A x would be of the order of 1 away."""
+    x = _run(replace(case, noise_std=0.0).problem, "mcgdiff", _noise(case.problem.dim), steps=25)
+    assert np.abs(x @ case.matrix.T - case.y).max() < 0.1

@@ -129,6 +129,11 @@ def test_a_run_without_any_weight_keeps_its_particles(framework: str):
     assert log_mean[2] == pytest.approx(logsumexp(logits[2, [2, 4]]) - math.log(6))
 
 
+@pytest.mark.parametrize("runs", [1, 3])
+def test_the_evidence_of_runs_without_any_weight_is_zero(runs: int):
+    assert float(evidence(_carried("torch", np.full(runs, -np.inf)))["log_evidence"]) == -np.inf
+
+
 class Highest(Replay):
     """Uniform numbers that are the last below 1."""
 

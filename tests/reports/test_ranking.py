@@ -382,6 +382,8 @@ def test_what_a_row_is_stands_behind_its_label(crafted: Any) -> None:
     board = reports.leaderboard(directory)
     marks = dict(zip(board["label"], board["mark"], strict=True))
     assert {label: mark for label, mark in marks.items() if mark} == {"exact": "†", "bad": "‡"}
+    assert {label for label, rank in zip(board["label"], board["rank"], strict=True) if np.isnan(rank)} >= {"bad"}
+    assert not {label for label, rank in zip(board["label"], board["rank"], strict=True) if rank > 0} & {"bad", "exact"}
     assert "`bad` ‡ |" in markdown(board, {})
     assert r"bad \ddag{} &" in latex(board, {})
     out = io.StringIO()
