@@ -20,7 +20,7 @@ leaderboard: .venv/.$(DEVICE)
 
 test: .venv/.cpu
 	$(BIN)/python -m pytest $(ALONE) -m "not slow"
-	$(BIN)/python -m pytest tests $(ALONE:%=--ignore=%) -m "not slow" --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest tests $(ALONE:%=--ignore=%) -m "not slow" --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 slow: .venv/.cpu
 	$(BIN)/python -m pytest tests -m slow --timeout=7200

@@ -31,6 +31,7 @@ NEEDS = {
     ("prior", "log_prob"): "prior_log_prob",
     ("prior", "sample"): "prior_sample",
     ("prior", "sample_components"): "prior_sample",
+    ("prior", "cov"): "prior_cov",
 }
 """What a method must require when it uses a part of the problem."""
 

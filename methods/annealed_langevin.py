@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from methods.levels import LangevinLevels, langevin_levels
+from methods.mcmc import ula
 from methods.registry import Count, NonNegative, Positive, Samples, method
 from methods.reverse_sde import squared_norm
+from methods.target import softened
 from problems.arrays import Array, Key, Keys, namespace, normal, scan, split
 from problems.contract import Problem
 
@@ -42,23 +44,17 @@ def annealed_langevin(
     """
     levels = langevin_levels(problem, steps, steps_per_level, sigma_max, sigma_min)
     first, second = split(key, 2)
-    y, operator, noise_std = problem.y[None, :], problem.operator, problem.noise.std
-    xp = namespace(noise_std)
+    xp = namespace(problem.y)
 
     def step(x: Array, row: LangevinLevels, keys: Keys) -> Array:
         eta = step_size * row.sigma**2
+        if likelihood == "gaussian":
+            return ula(x, softened(problem, row.sigma, gamma).gradient, eta, keys)
         score = problem.prior.score(x, row.sigma)
-        pull = operator.adjoint(y - operator(x))
-        if likelihood == "normalised":
-            squared = squared_norm(pull)
-            pull = (
-                pull
-                * data_weight
-                * (squared_norm(score) / xp.where(squared > 0, squared, xp.ones_like(squared))) ** 0.5
-            )
-        else:
-            pull = pull / (noise_std**2 + (gamma * operator.norm * row.sigma) ** 2)
-        return x + eta * (score + pull) + (2.0 * eta) ** 0.5 * normal(keys[0], x.shape, x)
+        pull = problem.operator.adjoint(problem.y[None, :] - problem.operator(x))
+        squared = squared_norm(pull)
+        longer = squared_norm(score) / xp.where(squared > 0, squared, xp.ones_like(squared))
+        return ula(x, lambda _: score + data_weight * longer**0.5 * pull, eta, keys)
 
-    x = levels.sigma[0] * normal(first, (n, *problem.shape), noise_std)
+    x = levels.sigma[0] * normal(first, (n, *problem.shape), problem.y)
     return Samples(scan(step, x, levels, second), nfe=len(levels.sigma))

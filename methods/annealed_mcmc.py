@@ -7,12 +7,12 @@ p_sigma(x) N(y; A x, (noise_std^2 + (||A|| gamma sigma)^2) I).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from methods.levels import langevin_levels
-from methods.mcmc import hmc, mala, ula
+from methods.mcmc import Chain, begin, hmc, mala, ula
 from methods.registry import Count, Fraction, Positive, Samples, method
+from methods.target import Target, softened
 from problems.arrays import Array, Key, Keys, namespace, normal, scan, split
 from problems.contract import Problem
 
@@ -26,38 +26,25 @@ class Rung(NamedTuple):
     before: Array
 
 
-@dataclass(frozen=True)
-class Target:
-    """The density at one level."""
-
-    problem: Problem
-    sigma: Array
-    gamma: float
-
-    @property
-    def variance(self) -> Array:
-        return self.problem.noise.std**2 + (self.gamma * self.problem.operator.norm * self.sigma) ** 2
-
-    def gradient(self, x: Array) -> Array:
-        residual = self.problem.y[None, :] - self.problem.operator(x)
-        return self.problem.prior.score(x, self.sigma) + self.problem.operator.adjoint(residual) / self.variance
-
-    def log_density(self, x: Array) -> Array:
-        """Up to a constant, (n,)."""
-        residual = self.problem.y[None, :] - self.problem.operator(x)
-        misfit = namespace(x).sum(residual**2, axis=-1) / self.variance
-        return self.problem.prior.log_prob(x, self.sigma) - 0.5 * misfit
-
-
-State = tuple[Array, Array]
+State = tuple[Array, ...]
+"""Of a chain: x, then what its kernel remembers."""
+Start = Callable[[Array, Target, Key], State]
 Kernel = Callable[[State, Target, Keys], State]
-"""(x, momentum), the density, keys -> the next (x, momentum)."""
+"""One step at a level."""
 
 
 def _anneal(
-    problem: Problem, key: Key, n: int, steps: int, per_level: int, gamma: float, draws: int, kernel: Kernel
+    problem: Problem,
+    key: Key,
+    n: int,
+    steps: int,
+    per_level: int,
+    gamma: float,
+    draws: int,
+    start: Start,
+    kernel: Kernel,
 ) -> tuple[Array, int, int]:
-    """Runs the chains down the levels, `steps` kernel steps in all; `draws` is the number of keys of one.
+    """Runs the chains down the levels, `steps` kernel steps in all, of `draws` keys each; every level starts anew.
 
     Returns:
         x, and the numbers of levels and of kernel steps.
@@ -69,17 +56,20 @@ def _anneal(
     xp = namespace(sigma)
     rungs = Rung(sigma, xp.concat([sigma[:1], sigma[:-1]]))
 
-    def step(state: State, row: Rung, keys: Keys) -> State:
-        x, v = state
-        above = Target(problem, row.before, gamma)
+    def step(x: Array, row: Rung, keys: Keys) -> Array:
+        above, target = (softened(problem, level, gamma) for level in (row.before, row.sigma))
         fall = row.before**2 - row.sigma**2
         noise_std = row.sigma * fall**0.5 / row.before
         x = x + fall * above.gradient(x) + noise_std * normal(keys[0], x.shape, x)
-        target = Target(problem, row.sigma, gamma)
-        return scan(lambda state, _, own: kernel(state, target, own), (x, v), None, keys[1:], draws=draws)
+        state = start(x, target, keys[1])
+        return scan(lambda state, _, own: kernel(state, target, own), state, None, keys[2:], draws=draws)[0]
 
     x = sigma[0] * normal(first, (n, *problem.shape), problem.y)
-    return scan(step, (x, 0.0 * x), rungs, second, draws=1 + per_level * draws)[0], levels, levels * per_level
+    return scan(step, x, rungs, second, draws=2 + per_level * draws), levels, levels * per_level
+
+
+def _chain(x: Array, target: Target, key: Key) -> Chain:  # noqa: ARG001
+    return begin(x, target.log_density, target.gradient)
 
 
 @method("annealed-ula", requires=_REQUIRES)
@@ -93,12 +83,15 @@ def annealed_ula(
     step_size: Positive = 0.1,
     gamma: Positive = 1.0,
 ) -> Samples:
-    """Reverse steps with unadjusted Langevin steps of size step_size sigma^2 at every level."""
+    """Reverse steps with unadjusted Langevin steps at every level (Du et al. 2023, arXiv 2302.11552).
+
+    Steps of size step_size sigma^2, for the target of annealed-mala.
+    """
 
     def kernel(state: State, target: Target, keys: Keys) -> State:
-        return ula(state[0], target.gradient, step_size * target.sigma**2, keys), state[1]
+        return (ula(state[0], target.gradient, step_size * target.sigma**2, keys),)
 
-    x, levels, count = _anneal(problem, key, n, steps, steps_per_level, gamma, 1, kernel)
+    x, levels, count = _anneal(problem, key, n, steps, steps_per_level, gamma, 1, lambda x, *_: (x,), kernel)
     return Samples(x, nfe=levels + count)
 
 
@@ -113,14 +106,18 @@ def annealed_mala(
     step_size: Positive = 0.3,
     gamma: Positive = 1.0,
 ) -> Samples:
-    """Reverse steps with Metropolis-adjusted Langevin steps of size step_size sigma^2 at every level."""
+    """Reverse steps with Metropolis-adjusted Langevin steps at every level (Du et al. 2023, arXiv 2302.11552).
+
+    Steps of size step_size sigma^2 for p_sigma(x) N(y; A x, noise_std^2 + (gamma ||A|| sigma)^2), which each leaves as
+    it is. That is not the diffused posterior, so that chains which do not travel between modes weigh them as the levels
+    on the way did.
+    """
 
     def kernel(state: State, target: Target, keys: Keys) -> State:
-        step = step_size * target.sigma**2
-        return mala(state[0], target.log_density, target.gradient, step, keys)[0], state[1]
+        return mala(Chain(*state), target.log_density, target.gradient, step_size * target.sigma**2, keys)[0]
 
-    x, levels, count = _anneal(problem, key, n, steps, steps_per_level, gamma, 2, kernel)
-    return Samples(x, nfe=levels + 2 * count)
+    x, levels, count = _anneal(problem, key, n, steps, steps_per_level, gamma, 2, _chain, kernel)
+    return Samples(x, nfe=3 * levels + 2 * count)
 
 
 @method("annealed-hmc", requires=_REQUIRES | {"prior_log_prob"})
@@ -136,12 +133,20 @@ def annealed_hmc(
     damping: Fraction = 0.7,
     gamma: Positive = 1.0,
 ) -> Samples:
-    """Reverse steps with Hamiltonian Monte Carlo at every level: leapfrog steps of step_size sigma, momentum kept."""
+    """Reverse steps with Hamiltonian Monte Carlo at every level (Du et al. 2023, arXiv 2302.11552).
+
+    Leapfrog steps of step_size sigma; the momentum is drawn at the start of a level and damped within it. The chains
+    are as those of annealed-mala in what they have for a target.
+    """
+
+    def start(x: Array, target: Target, key: Key) -> State:
+        return *_chain(x, target, key), normal(key, x.shape, x)
 
     def kernel(state: State, target: Target, keys: Keys) -> State:
+        *chain, v = state
         step = step_size * target.sigma
-        x, v, _ = hmc(*state, target.log_density, target.gradient, step, leapfrogs, damping, keys)
-        return x, v
+        after, v, _ = hmc(Chain(*chain), v, target.log_density, target.gradient, step, leapfrogs, damping, keys)
+        return *after, v
 
-    x, levels, count = _anneal(problem, key, n, steps, steps_per_level, gamma, 2, kernel)
-    return Samples(x, nfe=levels + count * (leapfrogs + 1))
+    x, levels, count = _anneal(problem, key, n, steps, steps_per_level, gamma, 2, start, kernel)
+    return Samples(x, nfe=3 * levels + count * (leapfrogs + 1))

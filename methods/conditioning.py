@@ -35,11 +35,11 @@ def within(problem: Problem, centre: Array, cov: Array, noise_std: Array, keys: 
     root = root @ xp.matrix_transpose(vectors)
     x = centre + xp.reshape(root @ normal(keys[0], (n, d, 1), centre), centre.shape)
     misfit = _perturbed(problem.y[None, :], noise_std, keys[1], n) - operator(x)
-    seen = xp.stack([operator(xp.reshape(cov[:, :, j], centre.shape)) for j in range(d)], axis=2)  # A C, (n, m, d)
-    rows = [operator(xp.reshape(seen[:, i, :], centre.shape)) for i in range(seen.shape[1])]
-    gram = xp.stack(rows, axis=1)  # A C A^T
-    solved = xp.linalg.solve(gram + noise_std**2 * eye(gram.shape[1], gram)[None], misfit[:, :, None])
-    return x + xp.reshape(xp.matrix_transpose(seen) @ solved, centre.shape)
+    seen = xp.reshape(operator(xp.reshape(cov, (n * d, *problem.shape))), (n, d, -1))  # C A^T
+    m = seen.shape[2]
+    gram = operator(xp.reshape(xp.matrix_transpose(seen), (n * m, *problem.shape)))  # A C A^T
+    gram = xp.reshape(gram, (n, m, m)) + noise_std**2 * eye(m, cov)[None]
+    return x + xp.reshape(seen @ xp.linalg.solve(gram, misfit[:, :, None]), centre.shape)
 
 
 def _perturbed(y: Array, noise_std: Array, key: Key, n: int) -> Array:

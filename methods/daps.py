@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from methods.conditioning import denoised_with_cov, near, within
-from methods.levels import unit
+from methods.levels import powered, unit
 from methods.registry import Count, Positive, Samples, method
 from problems.arrays import Array, Key, Keys, linspace, namespace, normal, scan, split
 from problems.contract import Problem
@@ -123,7 +123,7 @@ def _anneal(
     """x_0 by the inner draw, then noise of the next level, from the top down; x_0 after the last."""
     first, second = split(key, 2)
     top, bottom = (end * unit(problem) for end in ends)
-    levels = _poly(top, bottom, steps + 1)
+    levels = powered(top, bottom, steps + 1)
     xp = namespace(levels)
     after = xp.concat([levels[1:-1], xp.zeros_like(levels[:1])])
     rows = Annealing(levels[:-1], after, 1.0 - 0.99 * linspace(0.0, 1.0, steps + 2, levels)[:steps])
@@ -134,15 +134,9 @@ def _anneal(
     return scan(step, top * normal(first, (n, *problem.shape), problem.y), rows, second, draws=1 + draws)
 
 
-def _poly(top: Array, bottom: Array, count: int) -> Array:
-    """count levels from `top` down to `bottom`, their seventh roots equally spaced."""
-    ramp = linspace(0.0, 1.0, count, top)
-    return (top ** (1 / 7) + ramp * (bottom ** (1 / 7) - top ** (1 / 7))) ** 7
-
-
 def _denoise(problem: Problem, x: Array, sigma: Array, steps: int) -> Array:
     """Euler steps of the probability-flow ODE from sigma to .01 units, (n, *shape)."""
-    levels = _poly(sigma, 0.01 * unit(problem), steps + 1)
+    levels = powered(sigma, 0.01 * unit(problem), steps + 1)
     for i in range(steps):
         x = x + (levels[i + 1] - levels[i]) * (x - problem.prior.denoise(x, levels[i])) / levels[i]
     return x

@@ -45,7 +45,7 @@ def itinerary(levels: Interval, travel: int, repeats: int) -> Visit:
 
 
 def _sample(problem: Problem, key: Key, n: int, visits: Visit, update: Update) -> Array:
-    """Runs (x, last denoised state) through the visits from N(0, sigma^2 I); update is (x, z, levels) -> both."""
+    """Runs (x, last denoised state) through the visits, x_T from N(0, I); update is (x, z, levels) -> both."""
     first, second = split(key, 2)
 
     def step(state: tuple[Array, Array], row: Visit, keys: Keys) -> tuple[Array, Array]:

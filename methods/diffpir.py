@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from methods.guidance import none
+from methods.guidance import denoiser
 from methods.levels import Levels, ddpm_levels
 from methods.registry import Count, Fraction, Positive, Samples, method
 from methods.reverse_sde import start_normal
@@ -29,14 +29,15 @@ def diffpir(
 
     x0_hat = argmin_u ||y - A u||^2 + rho ||u - D||^2, rho = lam noise_std^2 alpha^2 / sigma^2, D the denoised state;
     x' = alpha' x0_hat + sqrt(1 - zeta) (DDIM noise) + sqrt(zeta) sigma' z. The levels are dense near the data; the last
-    one returns D. Starts from N(0, I), where the released code starts at the diffused y. noise_std is in the units of
+    one returns D. Starts from N(0, I), where the released code starts at the diffused y, and does not paste y
+    into the result, as it does for inpainting. noise_std is in the units of
     y: there is no factor between image ranges.
     """
     first, second = split(key, 2)
     levels = ddpm_levels(problem, steps, "quadratic")
 
     def step(x: Array, row: Levels, keys: Keys) -> Array:
-        x0_hat = none(problem, x, row.alpha, row.sigma)[0]
+        x0_hat = denoiser(problem, row.alpha, row.sigma)(x)
         rho = lam * (problem.noise.std * row.alpha / row.sigma) ** 2
         residual = problem.y[None, :] - problem.operator(x0_hat)
         x0_hat = x0_hat + problem.operator.adjoint(problem.operator.gram_solve(residual, 1.0, rho))
@@ -47,4 +48,4 @@ def diffpir(
         return row.alpha / row.ratio * x0_hat + noise
 
     x = scan(step, start_normal(problem, first, n), Levels(*(column[:-1] for column in levels)), second, draws=2)
-    return Samples(none(problem, x, levels.alpha[-1], levels.sigma[-1])[0], nfe=steps)
+    return Samples(denoiser(problem, levels.alpha[-1], levels.sigma[-1])(x), nfe=steps)

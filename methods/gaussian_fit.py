@@ -6,7 +6,7 @@ from methods.registry import Samples, method
 from problems.arrays import Array, Key, eye, namespace, normal, split
 from problems.contract import Problem
 
-_REQUIRES = {"linear", "gaussian_noise"}
+_REQUIRES = {"linear", "gaussian_noise", "prior_cov"}
 
 
 def kalman(problem: Problem, misfit: Array) -> Array:
@@ -33,7 +33,7 @@ def conditional_gaussian(problem: Problem, key: Key, *, n: int) -> Samples:
 
 @method("perturb-and-optimise", requires=_REQUIRES | {"prior_sample"})
 def perturb_and_optimise(problem: Problem, key: Key, *, n: int) -> Samples:
-    """A draw of the prior moved to perturbed data by the best linear update (Orieux et al. 2012, arXiv 1009.1581)."""
+    """A draw of the prior moved to perturbed data by the best linear update (Orieux et al. 2012, arXiv 1105.5887)."""
     first, second = split(key, 2)
     x = problem.prior.sample(first, n)
     return Samples(x + kalman(problem, _misfit(problem, x, second)), nfe=0)

@@ -24,10 +24,15 @@ def denoiser(problem: Problem, alpha: Array, sigma: Array) -> Callable[[Array], 
     return lambda x: problem.prior.denoise(x / alpha, sigma / alpha)
 
 
+def tweedie(x: Array, x0_hat: Array, alpha: Array, sigma: Array) -> Array:
+    """The score of x = alpha x_0 + sigma z whose denoised state is x0_hat."""
+    return (alpha * x0_hat - x) / sigma**2
+
+
 def guided_score(guide: Guidance, problem: Problem, x: Array, alpha: Array, sigma: Array) -> Array:
     """The estimate of the gradient of log p_t(x | y), (n, *shape)."""
     x0_hat, g = guide(problem, x, alpha, sigma)
-    return (alpha * x0_hat - x) / sigma**2 + g
+    return tweedie(x, x0_hat, alpha, sigma) + g
 
 
 def none(problem: Problem, x: Array, alpha: Array, sigma: Array) -> tuple[Array, Array]:
@@ -94,8 +99,8 @@ def log_marginal(
 def tmpd(problem: Problem, x: Array, alpha: Array, sigma: Array) -> tuple[Array, Array]:
     """Boys et al. 2023 (Tweedie moment projected diffusions, arXiv 2310.06721), with the covariance by its row sums.
 
-    g = J^T A^T (noise_std^2 + v)^-1 (y - A x0_hat), v = A Cov[x_0 | x_t] A^T 1 in place of the matrix: exact for a
-    Gaussian prior and one measurement, or whenever A Cov A^T is diagonal. Negative sums, which a network or
+    g = J^T A^T (noise_std^2 + v)^-1 (y - A x0_hat), v = A Cov[x_0 | x_t] A^T 1 in place of the matrix. For
+    a Gaussian prior exact if there is one measurement or A Cov A^T is diagonal. Negative sums, which a network or
     correlations give, count as zero.
     """
     x0_hat, pull = vjp(denoiser(problem, alpha, sigma), x)

@@ -15,6 +15,7 @@ from methods.registry import Count, Fraction, Method, NonNegative, Positive, Sam
 from methods.reverse_sde import Corrector, reverse_sde, start_normal
 from problems.arrays import Key, split
 from problems.contract import Problem
+from problems.names import UsageError
 
 
 def em(
@@ -48,13 +49,22 @@ def pc(
     snr: NonNegative = 0.16,
     corrector_steps: Count = 1,
 ) -> Samples:
-    """Predictor-corrector: Langevin, then the predictor (Song et al. 2021, arXiv 2011.13456, algorithm 1).
+    """Predictor-corrector: Langevin, then the predictor (Song et al. 2021, arXiv 2011.13456).
 
-    predictor 'reverse-diffusion' has levels of its own, the published ones, whatever the grid.
+    In the order of the released code; algorithm 1 has the predictor first. predictor 'reverse-diffusion' has levels of
+    its own, the published ones, whatever the grid.
+
+    Raises:
+        UsageError: for that predictor on a sub-VP schedule, whose published step is that of Euler-Maruyama.
     """
     first, second = split(key, 2)
-    problem = on_schedule(problem, schedule)
     euler = predictor == "euler-maruyama"
+    if schedule == "subvp" and not euler:
+        raise UsageError(
+            "predictor 'reverse-diffusion' is of the schedules 'vp' and 've'; for 'subvp' use predictor "
+            "'euler-maruyama', with grid 'score-sde' as published"
+        )
+    problem = on_schedule(problem, schedule)
     tables = (
         continuous_steps(problem, steps, grid) if euler else reverse_diffusion_steps(score_sde_levels(problem, steps))
     )
@@ -155,7 +165,8 @@ _PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "em": {"score-sde": {"grid": "score-sde"}, "ve": {"schedule": "ve"}, "subvp": {"schedule": "subvp"}},
     "pc": {
         "score-sde": {"grid": "score-sde", "corrector": "langevin"},
-        "ve": {"schedule": "ve", "predictor": "reverse-diffusion"},
+        "ve": {"schedule": "ve", "predictor": "reverse-diffusion", "corrector": "langevin"},
+        "subvp": {"schedule": "subvp"},
     },
     "reverse-diffusion": {"score-sde": {"grid": "score-sde"}, "ve": {"schedule": "ve"}},
     "ancestral": {"score-sde": {"grid": "score-sde"}, "ve": {"schedule": "ve"}},

@@ -15,7 +15,10 @@ from problems.contract import Problem
     particle=True,
 )
 def sir(problem: Problem, key: Key, *, n: int, particles: Count = 1000, runs: Runs = "many") -> Samples:
-    """Draws of the prior, chosen by their likelihood: exact with enough of them, which is exponential in p(y | x)."""
+    """Draws of the prior, chosen by their likelihood (Rubin 1987).
+
+    Exact with enough of them, a number exponential in KL(p(x | y) || p(x)) (Chatterjee and Diaconis 2018).
+    """
     first, second = split(key, 2)
     crowd = cloud_of(n, runs, particles)
     x = problem.prior.sample(first, crowd.rows)

@@ -27,6 +27,11 @@ class Steps(NamedTuple):
     kept: Array
 
 
+def advance(row: Steps, x: Array, score: Array, z: Array) -> Array:
+    """The step from x, (n, *shape), with the score there and fresh noise z."""
+    return row.growth * x + row.gain * score + row.noise_std * z
+
+
 def continuous_steps(
     problem: Problem, steps: int, grid: Literal["karras", "score-sde"] = "karras", *, flow: bool = False
 ) -> Steps:

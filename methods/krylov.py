@@ -31,24 +31,30 @@ def conjugate_gradient(matvec: Callable[[Array], Array], b: Array, iterations: i
 def gmres(matvec: Callable[[Array], Array], b: Array, iterations: int) -> Array:
     """The x of the Krylov space of b with the least ||matvec x - b||, row by row (Saad and Schultz 1986). b is (n, m).
 
-    For any system. Images of the basis are made orthogonal as they come (generalised conjugate residuals), which gives
-    the same iterates as the Arnoldi process and needs no small least-squares problem.
+    For any system. The images of the basis are made orthogonal as they come, so that no least-squares problem is left.
+    The basis grows by the residual where that has just fallen, else by the last image, which is never spent before the
+    system is solved (Jiranek and Rozloznik 2008, adaptive simpler GMRES).
     """
     xp = namespace(b)
-    x, residual = xp.zeros_like(b), b
-    converged = (10.0 * xp.finfo(b.dtype).eps) ** 2 * xp.sum(b * b, axis=-1, keepdims=True)
-    directions: list[tuple[Array, Array]] = []
+    x, residual, direction = xp.zeros_like(b), b, b
+    squared = xp.sum(b * b, axis=-1, keepdims=True)
+    rounding = (10.0 * xp.finfo(b.dtype).eps) ** 2
+    converged = rounding * squared
+    images: list[tuple[Array, Array]] = []
     for _ in range(iterations):
-        direction, image = residual, matvec(residual)
+        image = matvec(direction)
+        before = xp.sum(image * image, axis=-1, keepdims=True)
         for _ in range(2):  # once more for what rounding left
-            for old_direction, old_image in directions:
+            for old_direction, old_image in images:
                 share = xp.sum(image * old_image, axis=-1, keepdims=True)
                 direction, image = direction - share * old_direction, image - share * old_image
-        norm = xp.sum(image * image, axis=-1, keepdims=True) ** 0.5
-        active = (xp.sum(residual * residual, axis=-1, keepdims=True) > converged) & (norm > 0)
-        scale = xp.where(active, 1.0 / xp.where(active, norm, xp.ones_like(norm)), xp.zeros_like(norm))
+        left = xp.sum(image * image, axis=-1, keepdims=True)
+        active = (squared > converged) & (left > rounding * before)
+        scale = xp.where(active, 1.0 / xp.where(active, left, xp.ones_like(left)) ** 0.5, xp.zeros_like(left))
         direction, image = scale * direction, scale * image
-        directions.append((direction, image))
+        images.append((direction, image))
         step = xp.sum(residual * image, axis=-1, keepdims=True)
         x, residual = x + step * direction, residual - step * image
+        previous, squared = squared, xp.sum(residual * residual, axis=-1, keepdims=True)
+        direction = xp.where(squared < 0.5 * previous, residual, image)
     return x

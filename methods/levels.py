@@ -21,7 +21,8 @@ class Levels(NamedTuple):
     """Noise levels from noise to data, x_t = alpha x_0 + sigma z, each with the one after it; after the last, x_0.
 
     ratio is alpha over that of the next level, beta the variance that the forward step from there adds:
-    beta = sigma^2 - ratio^2 sigma_next^2. Of a variance-preserving schedule ratio^2 = 1 - beta.
+    beta = sigma^2 - ratio^2 sigma_next^2. Of a variance-preserving schedule ratio^2 = 1 - beta. The published levels of
+    `score_sde_levels` on such a schedule fulfil only the last: their beta is not that of their alpha and sigma.
     """
 
     alpha: Array
@@ -56,6 +57,7 @@ def on_schedule(problem: Problem, name: ScheduleName) -> Problem:
     """The problem with another schedule: 'vp' is its own, 'subvp' has the same beta(t).
 
     've' goes from VE_SIGMA_MIN up to the diameter of the prior (Song and Ermon 2020, arXiv 2006.09011, technique 1).
+    Samplers start there from N(0, sigma_max^2 I), which in few dimensions leaves a part of the prior's mean behind.
     """
     if name == "subvp":
         return replace(problem, schedule=SubVP(problem.schedule.beta_min, problem.schedule.beta_max))
@@ -66,9 +68,9 @@ def on_schedule(problem: Problem, name: ScheduleName) -> Problem:
 
 
 def unit(problem: Problem) -> Array:
-    """The mean standard deviation of an entry of x: what lengths that are published for images are taken times.
+    """The mean standard deviation of an entry of x, in which noise levels and step lengths of papers are taken here.
 
-    Those are published for values in [-1, 1], whose standard deviation is about a half.
+    The numbers are those published for images, as they stand, though values in [-1, 1] deviate by a half rather than 1.
     """
     return namespace(problem.prior.std).mean(problem.prior.std)
 
@@ -76,9 +78,13 @@ def unit(problem: Problem) -> Array:
 def karras_levels(problem: Problem, steps: int, rho: float = 7.0) -> Array:
     """sigma / alpha from the schedule's t = 1 down to SIGMA_MIN, its rho-th root equally spaced (eq. 5), (steps,)."""
     schedule = problem.schedule
-    top = schedule.sigma(schedule.one) / schedule.alpha(schedule.one)
-    ramp = linspace(0.0, 1.0, steps, schedule.one)
-    return (top ** (1 / rho) + ramp * (SIGMA_MIN ** (1 / rho) - top ** (1 / rho))) ** rho
+    return powered(schedule.sigma(schedule.one) / schedule.alpha(schedule.one), SIGMA_MIN, steps, rho)
+
+
+def powered(top: Array, bottom: Array | float, count: int, rho: float = 7.0) -> Array:
+    """count levels from top to bottom whose rho-th roots are equally spaced, (count,)."""
+    ramp = linspace(0.0, 1.0, count, top)
+    return (top ** (1 / rho) + ramp * (bottom ** (1 / rho) - top ** (1 / rho))) ** rho
 
 
 def score_sde_levels(problem: Problem, steps: int) -> Levels:
@@ -141,15 +147,18 @@ def langevin_levels(
     smaller, because the raw last state keeps this noise).
 
     Raises:
-        UsageError: if the levels would rise.
+        UsageError: if both are given and the levels would rise.
     """
     if sigma_max is not None and sigma_min is not None and sigma_max < sigma_min:
         raise UsageError(f"the levels fall, so sigma_max is at least sigma_min, got {sigma_max:g} < {sigma_min:g}")
     noise_std = problem.noise.std
     xp = namespace(noise_std)
-    top = problem.prior.diameter if sigma_max is None else sigma_max * xp.ones_like(noise_std)
+    if sigma_max is None:
+        top = xp.maximum(problem.prior.diameter, (sigma_min or 0.0) * xp.ones_like(noise_std))
+    else:
+        top = sigma_max * xp.ones_like(noise_std)
     finest = xp.minimum(noise_std / problem.operator.norm, xp.min(problem.prior.std))
-    bottom = 0.1 * finest if sigma_min is None else sigma_min * xp.ones_like(noise_std)
+    bottom = xp.minimum(0.1 * finest, top) if sigma_min is None else sigma_min * xp.ones_like(noise_std)
     steps_per_level = min(steps_per_level, steps)
     ramp = linspace(0.0, 1.0, steps // steps_per_level, noise_std)
     return LangevinLevels(xp.repeat(xp.exp(xp.log(top) + ramp * (xp.log(bottom) - xp.log(top))), steps_per_level))

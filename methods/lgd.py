@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from methods.guidance import denoiser, r_squared
-from methods.integrators import Steps, ancestral_steps
+from methods.guidance import denoiser, r_squared, tweedie
+from methods.integrators import Steps, advance, ancestral_steps
 from methods.levels import ddpm_levels
 from methods.registry import Count, Positive, Samples, method
 from methods.reverse_sde import start_normal
@@ -19,6 +19,7 @@ def lgd_mc(
 
     g = grad log mean_k N(y; A (x0_hat + r_t z_k), noise_std^2 I), r_t as in PiGDM, whose guidance it becomes with many
     draws: the mean over x_0 ~ N(x0_hat, r_t^2 I) is then exact. With few, in many dimensions, the largest term is all.
+    The default number of draws is that of InverseBench (Zheng et al. 2025, ICLR).
     """
     first, second = split(key, 2)
 
@@ -26,8 +27,8 @@ def lgd_mc(
         x0_hat, pull = vjp(denoiser(problem, row.alpha, row.sigma), x)
         radius = r_squared(row.alpha, row.sigma, prior_std) ** 0.5
         g = pull(problem.operator.adjoint(_averaged(problem, x0_hat, radius, keys[:draws]) / problem.noise.std**2))
-        score = (row.alpha * x0_hat - x) / row.sigma**2 + g
-        return row.growth * x + row.gain * score + row.noise_std * normal(keys[draws], x.shape, x)
+        score = tweedie(x, x0_hat, row.alpha, row.sigma) + g
+        return advance(row, x, score, normal(keys[draws], x.shape, x))
 
     tables = ancestral_steps(ddpm_levels(problem, steps))
     x = scan(step, start_normal(problem, first, n), tables, second, draws=draws + 1)

@@ -24,7 +24,7 @@ def mcg(problem: Problem, key: Key, *, n: int, steps: Count = 1000, scale: Posit
 
     def step(x: Array, row: Steps, keys: Keys) -> Array:
         x = project(problem, x, normal(keys[0], x.shape, x), row, 1.0)
-        return guided_step(problem, x, normal(keys[1], x.shape, x), row, scale, "normalised")
+        return guided_step(problem, x, normal(keys[1], x.shape, x), row, scale)
 
     tables = ancestral_steps(ddpm_levels(problem, steps))
     x = scan(step, start_normal(problem, first, n), tables, second, draws=2)

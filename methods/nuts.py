@@ -24,8 +24,8 @@ def nuts(
 ) -> Samples:
     """Chains from draws of the prior, each tuned on its own, and of each the last state: by blackjax.
 
-    What general Markov chains reach on log p(x) + log p(y | x), without a diffusion: exact within a mode; the weights
-    of modes are those of the starts.
+    What general Markov chains reach on log p(x) + log p(y | x), without a diffusion: it converges within a mode, and
+    the weights of modes are those of the starts. No-U-turn sampler, Hoffman and Gelman 2014 (arXiv 1111.4246).
     """
     import blackjax
     import jax

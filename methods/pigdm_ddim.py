@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from methods.guidance import pigdm, r_squared
-from methods.integrators import Steps, ddim_steps
+from methods.guidance import pigdm, r_squared, tweedie
+from methods.integrators import Steps, advance, ddim_steps
 from methods.levels import ddpm_levels
 from methods.registry import Count, Fraction, Positive, Samples, method
 from methods.reverse_sde import start_normal
@@ -34,9 +34,9 @@ def pigdm_ddim(
 
     def step(x: Array, row: Steps, keys: Keys) -> Array:
         x0_hat, g = pigdm(problem, x, row.alpha, row.sigma, prior_std=prior_std)
-        score = (row.alpha * x0_hat - x) / row.sigma**2
+        score = tweedie(x, x0_hat, row.alpha, row.sigma)
         weight = row.alpha * r_squared(row.alpha, row.sigma, prior_std)
-        return row.growth * x + row.gain * score + weight * g + row.noise_std * normal(keys[0], x.shape, x)
+        return advance(row, x, score, normal(keys[0], x.shape, x)) + weight * g
 
     tables = ddim_steps(ddpm_levels(problem, steps), eta)
     return Samples(scan(step, start_normal(problem, first, n), tables, second), nfe=steps, vjp=steps)

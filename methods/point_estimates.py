@@ -1,4 +1,4 @@
-"""Baselines that are no samplers: one estimate for all n rows, or one Gaussian around it."""
+"""Baselines that are no samplers: local maxima, ridge, and the Gaussian around the highest maximum."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from methods.adam import Adam, adam, counts, start_adam
 from methods.registry import Count, Positive, Samples, method
+from methods.target import posterior
 from problems.arrays import Array, Key, Keys, eye, namespace, normal, scan, split, vjp
 from problems.contract import Problem
 from problems.names import UsageError
 
-_LAPLACE = {"linear", "svd", "gaussian_noise", "likelihood", "differentiable", "prior_log_prob", "prior_sample"}
+_LAPLACE = {"linear", "svd", "gaussian_noise", "differentiable", "prior_log_prob", "prior_sample"}
 LARGEST_HESSIAN = 1024
 """The dimension up to which a dense matrix of second derivatives is formed."""
 
@@ -22,20 +23,15 @@ class Pass(NamedTuple):
     count: Array
 
 
-def log_posterior_gradient(problem: Problem, x: Array) -> Array:
-    """The gradient of log p(x) + log p(y | x), (n, *shape)."""
-    pull = problem.operator.adjoint(problem.y[None, :] - problem.operator(x)) / problem.noise.std**2
-    return problem.prior.score(x, 0.0) + pull
-
-
 def ascend(problem: Problem, x: Array, steps: int, rate: float, key: Key) -> Array:
     """Adam on log p(x | y) from every row of x; steps of `rate` prior standard deviations, falling to nothing."""
+    target = posterior(problem)
 
     def step(state: tuple[Array, Adam], row: Pass, keys: Keys) -> tuple[Array, Adam]:  # noqa: ARG001
         x, averages = state
         left = 1.0 - (row.count - 1.0) / steps
         own = rate * left * problem.prior.std[None]
-        change, averages = adam(averages, -log_posterior_gradient(problem, x), row.count, own, 0.9, 0.99)
+        change, averages = adam(averages, -target.gradient(x), row.count, own, 0.9, 0.99)
         return x + change, averages
 
     return scan(step, (x, start_adam(x)), Pass(counts(steps, problem.y)), key)[0]
@@ -70,16 +66,16 @@ def laplace(
     first, second, third = split(key, 3)
     x = ascend(problem, problem.prior.sample(first, n), steps, learning_rate, second)
     xp = namespace(x)
-    best = xp.argmax(problem.prior.log_prob(x) + problem.log_likelihood(x))
+    best = xp.argmax(posterior(problem).log_density(x))
     mode = x[best][None]
     for _ in range(newton_steps):
         scale, precision = _scaled_precision(problem, mode)
-        gradient = xp.reshape(scale(log_posterior_gradient(problem, mode)), (-1, 1))
+        gradient = xp.reshape(scale(posterior(problem).gradient(mode)), (-1, 1))
         mode = mode + scale(xp.reshape(xp.linalg.solve(precision, gradient), mode.shape))
     scale, precision = _scaled_precision(problem, mode)
     root = xp.linalg.inv(xp.linalg.cholesky(precision))  # L^-1 with L L^T the precision; L^-T z has its inverse
     drawn = xp.reshape(normal(third, (n, problem.dim), x) @ root, (n, *problem.shape))
-    evaluations = steps + (newton_steps * (problem.dim + 1) + problem.dim) / n
+    evaluations = steps + 1 + (newton_steps * (problem.dim + 1) + problem.dim) / n
     return Samples(mode + scale(drawn), nfe=evaluations, vjp=(newton_steps + 1) * problem.dim / n)
 
 

@@ -12,7 +12,7 @@ def heun(problem: Problem, key: Key, x: Array, steps: int, guide: Guidance = non
     """Carries x, (n, *shape), a state of the schedule at t = 1, to the data: dx/dsigma = -sigma score(x, sigma).
 
     Over the Karras levels; the last step, to zero, is Euler's and returns the denoised state (algorithm 1 with
-    S_churn = 0). Two guided scores a step, one in the last. The key is not used.
+    sigma(t) = t). Two guided scores a step, one in the last. The key is not used.
     """
     levels = karras_levels(problem, steps)
     one = problem.schedule.one

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
-from methods.guidance import guided_score, none
-from methods.integrators import Steps, ancestral_steps, reverse_diffusion_steps
+from methods.guidance import denoiser, guided_score, none
+from methods.integrators import Steps, advance, ancestral_steps, reverse_diffusion_steps
 from methods.levels import ddpm_levels, score_sde_levels
 from methods.registry import Count, Fraction, NonNegative, Samples, method
 from methods.replacement import merge, project
@@ -22,7 +22,7 @@ _PRESETS = {"snr": {"corrector": "langevin"}}  # the published corrector; norms 
 def _finish(problem: Problem, x: Array, tables: Steps, lam: float, denoise: bool) -> Array:
     """Tweedie's step at the last level, then the noise-free merge with the measurement."""
     if denoise:
-        x = none(problem, x, tables.alpha[-1], tables.sigma[-1])[0]
+        x = denoiser(problem, tables.alpha[-1], tables.sigma[-1])(x)
     return merge(problem, x, problem.operator.pseudo_inverse(problem.y[None, :]), lam)
 
 
@@ -45,7 +45,7 @@ def projection(
     x <- x + lam A^+A (alpha A^+y + sigma z - x) with fresh z, then the unconditional update. At the end Tweedie's step
     and a merge with coefficient 1. predictor 'ancestral' runs on the DDPM levels with the small variance and ends in
     the denoised state, so that Tweedie's step is left out; without a corrector it is the replacement method. snr and
-    lam are tuned per task in the paper (lam .355 to 1, snr 0 to .6), where the corrector is 'langevin'.
+    lam are tuned per task in the paper (lam .355 to 1, snr 0 to .52), where the corrector is 'langevin'.
     """
     first, second = split(key, 2)
     if predictor == "ancestral":
@@ -61,7 +61,7 @@ def projection(
             x = correct(x, guided_score(none, problem, x, row.alpha, row.sigma), draws[2 * i + 1], row, rule)
         x = project(problem, x, draws[-2], row, lam)
         score = guided_score(none, problem, x, row.alpha, row.sigma)
-        return row.growth * x + row.gain * score + row.noise_std * draws[-1]
+        return advance(row, x, score, draws[-1])
 
     x = scan(step, start_normal(problem, first, n), tables, second, draws=2 * corrector_steps + 2)
     return Samples(_finish(problem, x, tables, 1.0, denoise), nfe=steps * (corrector_steps + 1) + int(denoise))

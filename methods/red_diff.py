@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from methods.adam import Adam, adam, counts, start_adam
-from methods.guidance import none
+from methods.guidance import denoiser
 from methods.levels import ddpm_levels, unit
 from methods.registry import Count, NonNegative, Positive, Samples, method
 from problems.arrays import Array, Key, Keys, namespace, normal, scan
@@ -51,7 +51,7 @@ def red_diff(
         mu, averages = state
         eps = normal(keys[0], mu.shape, mu)
         x = row.alpha * mu + row.sigma * eps
-        eps_hat = (x - row.alpha * none(problem, x, row.alpha, row.sigma)[0]) / row.sigma
+        eps_hat = (x - row.alpha * denoiser(problem, row.alpha, row.sigma)(x)) / row.sigma
         data = problem.operator.adjoint(problem.operator(mu) - problem.y[None, :]) / m
         gradient = data_weight * data + lam * row.sigma / row.alpha * (eps_hat - eps) / d
         change, averages = adam(averages, gradient, row.count, learning_rate * unit(problem), 0.9, 0.99)

@@ -13,7 +13,7 @@ from methods.integrators import continuous_steps
 from methods.probability_flow_heun import heun
 from methods.registry import Count, NonNegative, Samples, method
 from methods.reverse_sde import Corrector, reverse_sde, start_normal
-from problems.arrays import Array, Key, namespace, normal, split
+from problems.arrays import Array, Key, normal, split
 from problems.contract import Problem
 
 Start = Literal["exact", "normal"]
@@ -26,7 +26,7 @@ def _start(problem: Problem, key: Key, n: int, start: Start) -> Array:
     if start == "normal":
         return start_normal(problem, first, n)
     schedule = problem.schedule
-    one = namespace(schedule.beta_min).ones_like(schedule.beta_min)
+    one = schedule.one
     x0 = problem.prior.sample(first, n)
     return schedule.alpha(one) * x0 + schedule.sigma(one) * normal(second, x0.shape, x0)
 
@@ -79,7 +79,10 @@ def oracle_ode(
     solver: Literal["heun", "euler"] = "heun",
     start: Start = "exact",
 ) -> Samples:
-    """The probability-flow ODE of the exact p_t(x | y): Heun in sigma / alpha, or Euler in t."""
+    """The probability-flow ODE of the exact p_t(x | y): Heun in sigma / alpha, or Euler in t.
+
+    Euler's is the published grid, whose steps are not its spacing.
+    """
     first, second = split(key, 2)
     x = _start(problem, first, n, start)
     if solver == "heun":

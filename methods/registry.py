@@ -24,7 +24,7 @@ Fraction = typing.Annotated[float, Interval(ge=0, le=1)]
 FRAMEWORKS = {"array": ("jax", "torch"), "jax": ("jax",), "torch": ("torch",)}
 REQUIREMENTS = (
     *("linear", "svd", "gaussian_noise", "likelihood", "differentiable", "image"),
-    *("prior_log_prob", "prior_sample"),
+    *("prior_log_prob", "prior_sample", "prior_cov"),
 )
 
 

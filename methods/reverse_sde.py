@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from methods.guidance import Guidance, guided_score
-from methods.integrators import Steps
+from methods.integrators import Steps, advance
 from problems.arrays import Array, Key, Keys, namespace, normal, scan
 from problems.contract import Problem
 
@@ -63,6 +63,6 @@ def reverse_sde(
             z = normal(keys[k], x.shape, x)
             x = correct(x, guided_score(guide, problem, x, row.alpha, row.sigma), z, row, corrector)
         score = guided_score(guide, problem, x, row.alpha, row.sigma)
-        return row.growth * x + row.gain * score + row.noise_std * normal(keys[-1], x.shape, x)
+        return advance(row, x, score, normal(keys[-1], x.shape, x))
 
     return scan(step, x, tables, key, draws=corrections + 1)

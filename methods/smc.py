@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from methods.adam import counts
-from methods.mcmc import mala
+from methods.mcmc import begin, mala
 from methods.particles import Cloud, Runs, choose, cloud_of, evidence, resample
 from methods.registry import Count, Positive, Samples, method
+from methods.target import Target
 from problems.arrays import Array, Key, Keys, linspace, namespace, scan, split
 from problems.contract import Problem
 
@@ -74,7 +75,7 @@ def smc(
     start = _start(problem, crowd, rungs, third)
     state = scan(step, start, rungs._replace(log_step=pilot.log_steps), fourth, draws=draws)
     index = choose(crowd, 0.0 * _first_entry(state.x), fifth).index
-    work = 2 * moves * steps * (crowd.rows + alone.rows) / n
+    work = 2 * (moves + 1) * steps * (crowd.rows + alone.rows) / n
     return Samples(state.x[index], nfe=work, info=evidence(state.log_evidence))
 
 
@@ -96,16 +97,13 @@ def _rung(problem: Problem, crowd: Cloud, state: Particles, row: Rung, keys: Key
     """Reweighs, resamples and moves; the log step of the state moves towards the acceptance that it should have."""
     xp = namespace(state.x)
     drawn = resample(crowd, (row.power - row.before) * problem.log_likelihood(state.x), keys[0])
-    x, log_step = state.x[drawn.index], state.log_step
+    log_step = state.log_step
 
-    def gradient(x: Array) -> Array:
-        pull = problem.operator.adjoint(problem.y[None, :] - problem.operator(x)) / problem.noise.std**2
-        return problem.prior.score(x, 0.0) + row.power * pull
-
-    def log_target(x: Array) -> Array:
-        return problem.prior.log_prob(x) + row.power * problem.log_likelihood(x)
-
+    target = Target(problem, 0.0, problem.noise.std**2 / row.power)
+    chain = begin(state.x[drawn.index], target.log_density, target.gradient)
     for i in range(moves):
-        x, moved = mala(x, log_target, gradient, xp.exp(row.log_step), keys[1 + 2 * i : 3 + 2 * i])
-        log_step = log_step + xp.mean(xp.astype(moved, x.dtype)) - TARGET_ACCEPTANCE
-    return Particles(x, state.log_evidence + drawn.log_mean, log_step, state.log_steps)
+        chain, moved = mala(
+            chain, target.log_density, target.gradient, xp.exp(row.log_step), keys[1 + 2 * i : 3 + 2 * i]
+        )
+        log_step = log_step + xp.mean(xp.astype(moved, log_step.dtype)) - TARGET_ACCEPTANCE
+    return Particles(chain.x, state.log_evidence + drawn.log_mean, log_step, state.log_steps)

@@ -11,7 +11,7 @@ from problems.arrays import Array, Key, Keys, namespace, normal, scan, split
 from problems.contract import Problem
 
 
-@method("snips", requires={"linear", "svd", "gaussian_noise"}, presets={"paper": {"step_size": 0.033}})
+@method("snips", requires={"linear", "svd", "gaussian_noise"}, presets={"paper": {"step_size": 0.033, "steps": 2500}})
 def snips(
     problem: Problem,
     key: Key,
@@ -43,7 +43,7 @@ def snips(
         inside = ratio < 1.0  # the diffusion's noise is a part of that of y
         pull = c * xp.where(inside, ratio, xp.ones_like(s))
         weight = c * row.sigma**2 * xp.where(inside, 1.0 - ratio, xp.zeros_like(s))
-        step = c * row.sigma**2 * xp.where(inside, 1.0 - ratio, 1.0 - 1.0 / xp.where(inside, xp.ones_like(s), ratio))
+        size = c * row.sigma**2 * xp.where(inside, 1.0 - ratio, 1.0 - 1.0 / xp.where(inside, xp.ones_like(s), ratio))
         unmeasured = c * row.sigma**2
         x = (
             x
@@ -51,7 +51,7 @@ def snips(
             + operator.spectral(problem.prior.score(x, row.sigma), weight, unmeasured)
         )
         z = normal(keys[0], x.shape, x)
-        return x + operator.spectral(z, (2.0 * step) ** 0.5, (2.0 * unmeasured) ** 0.5)
+        return x + operator.spectral(z, (2.0 * size) ** 0.5, (2.0 * unmeasured) ** 0.5)
 
     x = levels.sigma[0] * normal(first, (n, *problem.shape), noise_std)
     return Samples(scan(step, x, levels, second), nfe=len(levels.sigma))

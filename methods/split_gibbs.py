@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from methods.conditioning import near
-from methods.levels import SIGMA_MIN, unit
+from methods.levels import SIGMA_MIN, powered, unit
 from methods.registry import Count, Inside, Positive, Samples, method
 from problems.arrays import Array, Key, Keys, linspace, namespace, normal, scan, split
 from problems.contract import Problem
@@ -113,9 +113,7 @@ def denoise_from(problem: Problem, x: Array, sigma: Array, steps: int, kernel: K
     step of each returns the denoised state.
     """
     xp = namespace(x)
-    bottom = SIGMA_MIN if steps > 1 else 1.0
-    ramp = linspace(0.0, 1.0, steps, sigma)
-    levels = (sigma ** (1 / 7) + ramp * ((bottom * xp.ones_like(sigma)) ** (1 / 7) - sigma ** (1 / 7))) ** 7
+    levels = powered(sigma, SIGMA_MIN, steps)
     after = xp.concat([levels[1:], xp.zeros_like(levels[:1])])
     noisy = xp.concat([xp.ones_like(levels[1:]), xp.zeros_like(levels[:1])])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from methods.guidance import log_marginal, pigdm, r_squared
+from methods.guidance import log_marginal, pigdm, r_squared, tweedie
 from methods.integrators import Steps, ancestral_steps
 from methods.levels import ddpm_levels
 from methods.particles import Runs, choose, cloud_of, evidence, resample
@@ -55,7 +55,7 @@ def tds(
         drawn = resample(crowd, state.log_weight + log_twist, keys[0])
         x, x0_hat, g, log_twist = (one[drawn.index] for one in (state.x, x0_hat, g, log_twist))
         last = row.noise_std == 0.0  # it has no density
-        mean = row.growth * x + row.gain * (row.alpha * x0_hat - x) / row.sigma**2
+        mean = row.growth * x + row.gain * tweedie(x, x0_hat, row.alpha, row.sigma)
         shift = xp.where(last, 0.0 * g, row.gain * g)
         z = normal(keys[1], x.shape, x)
         # log p(x' | x) - log q(x' | x), with x' = mean + shift + noise_std z

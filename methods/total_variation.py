@@ -9,30 +9,31 @@ from problems.contract import Problem
 
 @method("tv", requires={"linear", "gaussian_noise", "image"}, point=True)
 def total_variation(problem: Problem, key: Key, *, n: int, steps: Count = 500, weight: Positive = 1.0) -> Samples:
-    """argmin ||y - A x||^2 / (2 noise_std^2) + lam sum |grad x|, lam = weight / the prior's std: images only.
+    """argmin ||y - A x||^2 / (2 noise_std^2) + lam sum |grad x|, lam = weight / std, std the prior's: images only.
 
-    lam is the scale of a Laplace prior on differences as wide as the pixels vary.
+    1 / lam is the scale of a Laplace prior on differences as wide as the pixels vary. `steps` of the primal-dual hybrid
+    gradient (Chambolle and Pock 2011) on x / std.
     """
     xp, operator = namespace(problem.y), problem.operator
-    lam = weight / xp.mean(problem.prior.std)
-    scale = operator.norm / problem.noise.std
-    x = problem.prior.mean[None]
-    # steps tau sigma ||K||^2 < 1 for K = (A / noise_std, grad), ||grad||^2 <= 8
-    step = 0.99 / (scale**2 + 8.0) ** 0.5
+    std = xp.mean(problem.prior.std)
+    sharpness = std / problem.noise.std  # of A (x / std)
+    x = problem.prior.mean[None] / std
+    # steps tau sigma ||K||^2 < 1 for K = (sharpness A, grad), ||grad||^2 <= 8
+    step = 0.99 / ((sharpness * operator.norm) ** 2 + 8.0) ** 0.5
 
     def iterate(state: tuple[Array, Array, Array, Array], _: None, keys: Keys) -> tuple[Array, Array, Array, Array]:  # noqa: ARG001
         x, leading, data, slope = state
-        misfit = (operator(leading) - problem.y[None, :]) / problem.noise.std
+        misfit = sharpness * operator(leading) - problem.y[None, :] / problem.noise.std
         data = (data + step * misfit) / (1.0 + step)
         slope = slope + step * _gradient(leading)
         length = xp.sum(slope**2, axis=1, keepdims=True) ** 0.5
-        slope = slope * (lam / xp.maximum(length, lam * xp.ones_like(length)))
-        new = x - step * (operator.adjoint(data) / problem.noise.std - _divergence(slope))
+        slope = slope * (weight / xp.maximum(length, weight * xp.ones_like(length)))
+        new = x - step * (sharpness * operator.adjoint(data) - _divergence(slope))
         return new, 2.0 * new - x, data, slope
 
     start = (x, x, 0.0 * operator(x), 0.0 * _gradient(x))
     x = scan(iterate, start, None, many(key, steps))[0]
-    return Samples(xp.broadcast_to(x, (n, *problem.shape)), nfe=0)
+    return Samples(xp.broadcast_to(std * x, (n, *problem.shape)), nfe=0)
 
 
 def _gradient(x: Array) -> Array:

@@ -27,7 +27,7 @@ class Family:
         data_range: the peak-to-peak range that PSNR refers to, in the units of x.
         summary: one line. stresses: what a sampler must get right here, one paragraph.
         provides: what a method may require: 'linear', 'svd', 'gaussian_noise', 'likelihood', 'differentiable', 'image',
-            'prior_log_prob', 'prior_sample'.
+            'prior_log_prob', 'prior_sample', 'prior_cov'.
         model_truth: whether x_true is drawn from the prior (otherwise reports give calibration no target).
     """
 
@@ -48,7 +48,7 @@ class Family:
 
 FAMILIES: dict[str, Family] = {}
 LINEAR_GAUSSIAN = frozenset(
-    {"linear", "svd", "gaussian_noise", "likelihood", "differentiable", "prior_log_prob", "prior_sample"}
+    {"linear", "svd", "gaussian_noise", "likelihood", "differentiable", "prior_log_prob", "prior_sample", "prior_cov"}
 )
 
 

@@ -22,9 +22,17 @@ from reports.ranking import Cell, named
 from reports.rows import method_rows
 from reports.style import INK, SMALL, TINY
 
-ORACLES = {"em": "oracle-em", "ancestral": "oracle-em", "pc": "oracle-pc"}
-"""Integrator -> the oracle that runs it on the exact score; the ancestral sampler, of the same reverse SDE and the same
-order, has none of its own."""
+ORACLES = {
+    "em": "oracle-em",
+    "ancestral": "oracle-em",
+    "reverse-diffusion": "oracle-em",
+    "pc": "oracle-pc",
+    "ode": "oracle-ode",
+    "pf-ode": "oracle-ode",
+}
+"""Integrator -> the oracle that runs it on the exact score. Ancestral sampling and reverse diffusion, of the same SDE
+and the same order as Euler-Maruyama, have none of their own; nor has the adaptive ODE, whose error is as small as
+Heun's. DDIM, an integrator of first order of that ODE, has none at all."""
 NORMAL_START = "N(0,I)"
 """Marks the oracles that start as methods do, not from the exact p_T(x | y)."""
 COLORS = {
@@ -48,7 +56,8 @@ CAPTION = (
     "SW1 / floor95 as a sum: what exact samples score, plus differences of distances between rows of the table (not "
     "distances of parts). Hatched: a negative difference, which takes the bar back. Line at the end: interval of the "
     f"whole over instances ({ABOUT_INTERVALS}). Numbers: the parts, with the standard errors of paired differences. "
-    "The oracle runs the same integrator on the exact posterior's score; for ancestral-* it is oracle-em. Italic: "
+    "The oracle runs the same integrator on the exact posterior's score; for ancestral-* and reverse-diffusion-* it is "
+    "oracle-em, for pf-ode-* oracle-ode. Italic: "
     "reference rows, † given the exact posterior's score. A failed task counts as the prior."
 )
 

@@ -326,7 +326,8 @@ TRAINED = {name for name in METHODS if name.startswith("dpi")}
 @pytest.mark.parametrize("name", sorted(set(METHODS) - TRAINED))
 def test_registered_methods_have_no_faults(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, *(title for title in conformance.CHECKS if title != "frameworks"))  # methods have their own tests
-    found = faults(check_method(shortened(name, 300 if name in LANGEVIN else 60)))
+    steps = 300 if name in LANGEVIN else 60
+    found = faults(check_method(shortened(name, steps)))
     assert list(found) == (["data"] if name in UNGUIDED else []), found
 
 

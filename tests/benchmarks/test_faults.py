@@ -97,14 +97,15 @@ class Chaos:
 
     def kill_worker(self) -> bool:
         process = self.begin()
-        reached = self.wait(process)
-        if reached:
+        killed = False
+        if self.wait(process):
             with suppress(psutil.NoSuchProcess):  # one may end by itself at any moment
                 children = psutil.Process(process.pid).children()
                 self.chance.choice([p for p in children if "spawn_main" in " ".join(p.cmdline())]).kill()
+                killed = True
             self.wait(process)
         self.stop(process)
-        return reached
+        return killed
 
     def fill_disk(self) -> bool:
         process = self.begin("disk")

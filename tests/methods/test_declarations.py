@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from methods import METHODS, Method
+from methods.levels import langevin_levels
 from methods.registry import REQUIREMENTS, Count, Fraction, Inside, NonNegative, Positive
 from problems import Problem, load
 from problems.arrays import make_key
@@ -77,6 +78,8 @@ def _lacking(problem: Problem, needs: set[str]) -> Problem:
         prior = Opaque(prior, set())
     if "prior_sample" in needs:
         prior = Only(prior, {"sample", "sample_components"})
+    if "prior_cov" in needs:
+        prior = Only(prior, {"cov"})
     if "prior_log_prob" in needs:
         prior = Only(prior, {"log_prob", "responsibilities", "log_weights"})
     if "svd" in needs and operator is not None:
@@ -110,7 +113,8 @@ ASSUMED = {"linear", "gaussian_noise", "image"}
 def test_what_a_method_requires_it_uses(name: str, need: str):
     method, hyper = CONFIGURATIONS[name]
     problem = _lacking(_torch(suited(method)), {need})
-    with pytest.raises((PermissionError, RuntimeError)):
+    expected = (RuntimeError, "does not require grad") if need == "differentiable" else (PermissionError, need)
+    with pytest.raises(expected[0], match=expected[1]):
         method.run(problem, Given(0, [1], NOISE), n=N, **hyper)
 
 
@@ -141,6 +145,9 @@ class Counting:
 
     def score(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         return self._inner.score(self._watched(x), sigma)
+
+    def log_prob(self, x: torch.Tensor, *args: Any) -> torch.Tensor:
+        return self._inner.log_prob(self._watched(x), *args)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -181,6 +188,19 @@ def test_values_out_of_range_are_refused_by_name(name: str):
         for value in values:
             with pytest.raises(UsageError, match=rf"{name}: {hyper} is out of range"):
                 method.configure("default", {hyper: value})
+
+
+def test_a_predictor_is_refused_on_a_schedule_that_it_is_not_of():
+    method = METHODS["pc-mmps"]
+    hyper = method.configure("subvp", {"predictor": "reverse-diffusion"})
+    with pytest.raises(UsageError, match="for 'subvp' use predictor 'euler-maruyama'"):
+        method.run(_torch(MIXTURE.problem), None, n=N, **hyper)
+
+
+@pytest.mark.parametrize("bound", [{"sigma_max": 1e-3}, {"sigma_min": 1e3}])
+def test_levels_do_not_rise_where_one_end_is_given(bound: dict[str, float]):
+    levels = langevin_levels(MIXTURE.problem, 5, 1, **{"sigma_max": None, "sigma_min": None, **bound}).sigma
+    np.testing.assert_allclose(levels, *bound.values(), rtol=1e-12)
 
 
 def test_levels_that_rise_are_refused():

@@ -20,36 +20,35 @@ from tests.methods.affine import QUICK, sampler
 from tests.methods.cases import LG1_PADDED, LG2, Case
 
 RUNS, N = 16, 500
-EXACT = (0.28735, 0.88073, -0.23992)
 LADDER = {"sigma_max": 20.0, "sigma_min": 0.03}
 LONG = {**LADDER, "steps": 10000, "steps_per_level": 50}
 REPLACEMENT = {"predictor": "ancestral", "corrector_steps": 0, "denoise": False}
 PLAIN_GAMMA = {"gamma": 2.62488095**-1}
 """On the two modes gamma_t is sigma_t without the norm of A, which is hypot(2, 1.7)."""
-Row = tuple[str, str, dict[str, Any], tuple[float | None, ...], float]
-# name, preset, hyper-parameters; the three values, None where none is known; how finely they are rounded.
+Row = tuple[str, str, dict[str, Any], tuple[str, str, str]]
+# name, preset, hyper-parameters; the three values as far as they are known: not at all where there is a dash.
 SIGNS: list[Row] = [
-    ("ancestral-mmps", "default", {}, (0.284, 0.881, -0.219), 1e-3),
-    ("tds", "one-run", {"steps": 1000}, (0.287, 0.874, -0.275), 1e-3),
-    ("mcgdiff", "one-run", {"steps": 200}, (0.268, 0.899, -0.248), 1e-3),
-    ("ancestral-pigdm", "default", {}, (0.284, 0.837, -0.055), 1e-3),
-    ("daps-exact-inner", "default", {}, (0.287, 0.837, -0.086), 1e-3),
-    ("annealed-langevin", "default", LADDER, (0.297, 0.791, None), 1e-3),
-    ("annealed-langevin", "default", {**LADDER, **PLAIN_GAMMA}, (None, None, -0.075), 1e-3),
-    ("ddrm", "default", {}, (0.173, 0.582, -0.033), 1e-3),
-    ("ddrm", "default", {"steps": 1000}, (0.092, 0.871, -0.100), 1e-3),
-    ("dps", "calibrated", {}, (0.207, 1.164, -0.454), 1e-3),
-    ("projection", "default", REPLACEMENT, (0.0, 0.599, -0.086), 1e-3),
-    ("mcg", "default", {}, (0.0, 1.50, -0.567), 1e-3),
-    ("diffpir", "default", {}, (0.266, 0.567, -0.078), 1e-3),
-    ("pnp-dm", "fine", {}, (0.302, 0.873, -0.044), 1e-3),
-    ("pnp-dm", "default", {}, (0.391, 0.814, -0.057), 1e-3),
-    ("red-diff", "default", {}, (0.01, 0.917, -0.141), 1e-2),
+    ("ancestral-mmps", "default", {}, (".284", ".881", "-.219")),
+    ("tds", "one-run", {"steps": 1000}, (".287", ".874", "-.275")),
+    ("mcgdiff", "one-run", {"steps": 200}, (".268", ".899", "-.248")),
+    ("ancestral-pigdm", "default", {}, (".284", ".837", "-.055")),
+    ("daps-exact-inner", "default", {}, (".287", ".837", "-.086")),
+    ("annealed-langevin", "default", LADDER, (".297", ".791", "-")),
+    ("annealed-langevin", "default", {**LADDER, **PLAIN_GAMMA}, ("-", "-", "-.075")),
+    ("ddrm", "default", {}, (".173", ".582", "-.033")),
+    ("ddrm", "default", {"steps": 1000}, (".092", ".871", "-.100")),
+    ("dps", "calibrated", {}, (".207", "1.164", "-.454")),
+    ("projection", "default", REPLACEMENT, (".000", ".599", "-.086")),
+    ("mcg", "default", {}, (".000", "1.50", "-.567")),
+    ("diffpir", "default", {}, (".266", ".567", "-.078")),
+    ("pnp-dm", "fine", {}, (".302", ".873", "-.044")),
+    ("pnp-dm", "default", {}, (".391", ".814", "-.057")),
+    ("red-diff", "default", {}, (".01", ".917", "-.141")),
 ]
 OF_MANY_STEPS: list[Row] = [
-    ("snips", "default", LONG, (0.285, 0.882, -0.093), 1e-3),
-    ("annealed-langevin", "default", LONG, (0.289, 0.871, None), 1e-3),
-    ("annealed-langevin", "default", {**LONG, **PLAIN_GAMMA}, (None, None, -0.104), 1e-3),
+    ("snips", "default", LONG, (".285", ".882", "-.093")),
+    ("annealed-langevin", "default", LONG, (".289", ".871", "-")),
+    ("annealed-langevin", "default", {**LONG, **PLAIN_GAMMA}, ("-", "-", "-.104")),
 ]
 
 
@@ -99,16 +98,14 @@ def _named(rows: list[Row]) -> list[Any]:
 @pytest.mark.parametrize("row", _named([*SIGNS, *OF_MANY_STEPS]))
 def test_the_bias_is_there_with_its_size(row: Row):
     """Within four standard errors, which are those of RUNS runs, and the rounding of the numbers."""
-    name, preset, hyper, expected, digit = row
+    name, preset, hyper, expected = row
     run = sampler(name, preset, **hyper)
     compiled = jax.jit(lambda problem, key: run(problem, key, n=N).x, compiler_options=QUICK)
     for which, (problem, value) in enumerate(zip(PROBLEMS, expected, strict=True)):
-        if value is None:
+        if value == "-":
             continue
         carried = problem.to("jax", dtype="float64")
         draws = (np.asarray(compiled(carried, make_key("jax", [12, seed]))) for seed in range(RUNS))
         found = np.array([_measured(x, which) for x in draws])
-        error = 4 * found.std(ddof=1) / RUNS**0.5 + 0.5 * digit
-        assert abs(found.mean() - value) < error
-        if abs(value - EXACT[which]) > 2 * error:
-            assert np.sign(found.mean() - EXACT[which]) == np.sign(value - EXACT[which])
+        rounding = 0.5 * 10.0 ** -len(value.split(".")[1])
+        assert abs(found.mean() - float(value)) < 4 * found.std(ddof=1) / RUNS**0.5 + rounding

@@ -116,6 +116,14 @@ def test_samplers_of_their_own(name: str, hyper, case: Case):
 
 
 @pytest.mark.parametrize("case", GAUSSIANS.values(), ids=GAUSSIANS)
+@pytest.mark.parametrize("name", ["ddrm", "ddnm-plus"])
+def test_a_measurement_that_is_noisier_than_every_level(name: str, case: Case):
+    """Then nothing starts at y, and no level covers its noise."""
+    case = replace(case, noise_std=1000.0)
+    _agree_with(getattr(reference, name.replace("-", "_"))(case, steps=10), name, case, steps=10)
+
+
+@pytest.mark.parametrize("case", GAUSSIANS.values(), ids=GAUSSIANS)
 @pytest.mark.parametrize("noise_std", [None, 9.0], ids=["as-given", "loud"])
 @pytest.mark.parametrize("bounds", [{}, {"sigma_max": 9.0, "sigma_min": 0.07}])
 def test_annealed_langevin(bounds, noise_std: float | None, case: Case):

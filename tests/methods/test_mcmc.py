@@ -11,14 +11,12 @@ import pytest
 import torch
 
 from methods.levels import langevin_levels
-from methods.mcmc import hmc, leapfrog, mala, ula
+from methods.mcmc import Chain, begin, hmc, leapfrog, mala, ula
 from problems.arrays import make_key, many, split
 from problems.noise import GaussianNoise
 from problems.posteriors import make_instance
 from tests.methods.affine import sampler, torch_law
 from tests.methods.cases import MIXTURE, WIDE, Case
-from tests.methods.formulas import score
-from tests.methods.reference_samplers import propagated
 
 K = 4.5
 """Standard errors: a normal number goes beyond with chance 7e-6."""
@@ -39,6 +37,10 @@ def _gradient(x: torch.Tensor) -> torch.Tensor:
     return (_tensor(MEAN) - x) @ _tensor(np.linalg.inv(COV))
 
 
+def _begun(x: torch.Tensor) -> Chain:
+    return begin(x, _density, _gradient)
+
+
 def _draws(seed: int, cov: np.ndarray = COV) -> torch.Tensor:
     return _tensor(np.random.default_rng(seed).standard_normal((N, 2)) @ np.linalg.cholesky(cov).T + MEAN)
 
@@ -56,21 +58,22 @@ def _hmc(x: torch.Tensor, *, flip: bool, steps: int, step: float, damping: float
     """Chains started in the target, momentum included; without `flip` a rejection keeps the momentum."""
     keys = many(make_key("torch", [2]), 1 + 2 * steps)
     v = _tensor(np.random.default_rng(5).standard_normal((N, 2)))
+    chain = _begun(x)
     for i in range(steps):
-        x, v, moved = hmc(x, v, _density, _gradient, step, 3, damping, keys[1 + 2 * i : 3 + 2 * i])
+        chain, v, moved = hmc(chain, v, _density, _gradient, step, 3, damping, keys[1 + 2 * i : 3 + 2 * i])
         assert 0.3 < moved.double().mean() < 0.95
         if not flip:
-            v = torch.where(moved, v, -v)
-    return x, v
+            v = torch.where(moved[:, None], v, -v)
+    return chain.x, v
 
 
 def test_mala_leaves_the_target_as_it_is():
     """Steps so long that some are refused. False alarm 8 x 7e-6."""
-    x, keys = _draws(1), many(make_key("torch", [1]), 24)
+    chain, keys = _begun(_draws(1)), many(make_key("torch", [1]), 24)
     for i in range(12):
-        x, moved = mala(x, _density, _gradient, 0.08, keys[2 * i : 2 * i + 2])
+        chain, moved = mala(chain, _density, _gradient, 0.08, keys[2 * i : 2 * i + 2])
         assert 0.4 < moved.double().mean() < 0.95
-    np.testing.assert_array_less(np.abs(_errors(x)), K)
+    np.testing.assert_array_less(np.abs(_errors(chain.x)), K)
 
 
 @pytest.mark.parametrize("damping", [0.0, 0.8])
@@ -110,8 +113,9 @@ def test_the_leapfrog_is_reversible():
     """There, momentum turned, and back again; on a density that is not Gaussian."""
     _, gradient = _on_mixture()
     x, v = (_tensor(np.random.default_rng(seed).standard_normal((50, 3))) for seed in (7, 8))
-    there, momentum = leapfrog(x, v, gradient, 0.1, 7)
-    back, turned = leapfrog(there, -momentum, gradient, 0.1, 7)
+    there, momentum, slope = leapfrog(x, v, gradient(x), gradient, 0.1, 7)
+    torch.testing.assert_close(slope, gradient(there), rtol=0, atol=0)
+    back, turned, _ = leapfrog(there, -momentum, slope, gradient, 0.1, 7)
     assert (there - x).abs().max() > 0.3
     torch.testing.assert_close(back, x, rtol=0, atol=1e-12)
     torch.testing.assert_close(-turned, v, rtol=0, atol=1e-12)
@@ -121,7 +125,8 @@ def test_the_leapfrog_conserves_volume():
     _, gradient = _on_mixture()
 
     def flow(state: torch.Tensor) -> torch.Tensor:
-        return torch.cat(leapfrog(state[None, :3], state[None, 3:], gradient, 0.2, 5), dim=1)[0]
+        x, v = state[None, :3], state[None, 3:]
+        return torch.cat(leapfrog(x, v, gradient(x), gradient, 0.2, 5)[:2], dim=1)[0]
 
     jacobian = torch.autograd.functional.jacobian(flow, _tensor(np.random.default_rng(9).standard_normal(6)))
     assert torch.linalg.det(jacobian) == pytest.approx(1.0, abs=1e-10)
@@ -134,17 +139,20 @@ def test_the_energy_error_of_the_leapfrog_is_of_second_order():
     x, v = (_tensor(np.random.default_rng(seed).standard_normal((50, 3))) for seed in (7, 8))
     errors = []
     for halvings in (0, 1, 2):
-        there, momentum = leapfrog(x, v, gradient, 0.05 / 2**halvings, 10 * 2**halvings)
+        there, momentum, _ = leapfrog(x, v, gradient(x), gradient, 0.05 / 2**halvings, 10 * 2**halvings)
         before, after = (0.5 * (p**2).sum(dim=1) - density(q) for q, p in ((x, v), (there, momentum)))
         errors.append(float((after - before).square().mean().sqrt()))
     np.testing.assert_allclose([errors[0] / errors[1], errors[1] / errors[2]], 4.0, rtol=0.06)
 
 
 def _kernel(name: str, x: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Everything that a step returns, which of the samples moved last."""
     key = make_key("replay", [11])
     if name == "mala":
-        return mala(x, _density, _gradient, 0.2, split(key, 2))
-    return hmc(x, v, _density, _gradient, 0.9, 3, 0.7, split(key, 2))
+        chain, moved = mala(_begun(x), _density, _gradient, 0.2, split(key, 2))
+        return *chain, moved
+    chain, v, moved = hmc(_begun(x), v, _density, _gradient, 0.9, 3, 0.7, split(key, 2))
+    return *chain, v, moved
 
 
 @pytest.mark.parametrize("name", ["mala", "hmc"])
@@ -160,24 +168,32 @@ def test_every_sample_is_decided_on_its_own(name: str):
         torch.testing.assert_close(one[:30], other[:30], rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["mala", "hmc"])
+def test_a_chain_knows_its_density_and_gradient_whether_it_moved_or_not(name: str):
+    x = _draws(19)[:200]
+    state = _kernel(name, x, _tensor(np.random.default_rng(20).standard_normal((200, 2))))
+    assert 20 < state[-1].sum() < 180
+    torch.testing.assert_close(state[1], _density(state[0]), rtol=0, atol=1e-12)
+    torch.testing.assert_close(state[2], _gradient(state[0]), rtol=0, atol=1e-12)
+
+
 def test_a_rejection_turns_the_momentum():
     x = _draws(13)[:200]
     v = _tensor(np.random.default_rng(14).standard_normal((200, 2)))
-    moved_to, momentum, moved = hmc(x, v, _density, _gradient, 0.9, 3, 1.0, split(make_key("torch", [15]), 2))
-    stayed = ~moved[:, 0]
-    assert 20 < stayed.sum() < 180
-    torch.testing.assert_close(moved_to[stayed], x[stayed], rtol=0, atol=0)
-    torch.testing.assert_close(momentum[stayed], -v[stayed], rtol=0, atol=0)
-    proposed, new = leapfrog(x, v, _gradient, 0.9, 3)
-    torch.testing.assert_close(moved_to[~stayed], proposed[~stayed], rtol=0, atol=0)
-    torch.testing.assert_close(momentum[~stayed], new[~stayed], rtol=0, atol=0)
+    after, momentum, moved = hmc(_begun(x), v, _density, _gradient, 0.9, 3, 1.0, split(make_key("torch", [15]), 2))
+    assert 20 < (~moved).sum() < 180
+    torch.testing.assert_close(after.x[~moved], x[~moved], rtol=0, atol=0)
+    torch.testing.assert_close(momentum[~moved], -v[~moved], rtol=0, atol=0)
+    proposed, new, _ = leapfrog(x, v, _gradient(x), _gradient, 0.9, 3)
+    torch.testing.assert_close(after.x[moved], proposed[moved], rtol=0, atol=0)
+    torch.testing.assert_close(momentum[moved], new[moved], rtol=0, atol=0)
 
 
 def test_a_proposal_that_is_not_a_number_is_refused():
     x = _draws(16)[:20]
-    stayed, moved = mala(x, lambda x: x[:, 0] * torch.nan, _gradient, 0.2, split(make_key("torch", [17]), 2))
+    after, moved = mala(_begun(x), lambda x: x[:, 0] * torch.nan, _gradient, 0.2, split(make_key("torch", [17]), 2))
     assert not moved.any()
-    torch.testing.assert_close(stayed, x, rtol=0, atol=0)
+    torch.testing.assert_close(after.x, x, rtol=0, atol=0)
 
 
 def _last_level(case: Case) -> tuple[np.ndarray, np.ndarray]:
@@ -201,34 +217,6 @@ def test_annealed_chains_reach_the_posterior(name: str):
         upper = np.triu_indices(3)
         excess = (z @ z.T / n - np.eye(3))[upper] / (1 + np.eye(3)[upper]) ** 0.5
         np.testing.assert_array_less(np.abs(np.hstack([z.mean(axis=1), excess])) * n**0.5, most)
-
-
-def test_annealed_ula_has_the_law_of_its_formulas():
-    """Affine for a Gaussian prior: a reverse step from the level before, then Langevin steps at this one."""
-    steps, per_level, step_size, gamma = 24, 3, 0.07, 1.3
-    sigmas = langevin_levels(WIDE.problem, steps // per_level, 1, None, None).sigma
-    norm = np.linalg.norm(WIDE.matrix, 2)
-
-    def gradient(x: np.ndarray, sigma: float) -> np.ndarray:
-        variance = WIDE.noise_std**2 + (gamma * norm * sigma) ** 2
-        return score(WIDE, x, 1.0, sigma) + (WIDE.y - x @ WIDE.matrix.T) @ WIDE.matrix / variance
-
-    def fall(before: float, sigma: float) -> Any:
-        gap = before**2 - sigma**2
-        return 1, lambda x, z: x + gap * gradient(x, before) + sigma * (gap / before**2) ** 0.5 * z
-
-    def stay(sigma: float) -> Any:
-        h = step_size * sigma**2
-        return 1, lambda x, z: x + h * gradient(x, sigma) + (2 * h) ** 0.5 * z
-
-    updates = []
-    for before, sigma in zip([sigmas[0], *sigmas[:-1]], sigmas, strict=True):
-        updates += [fall(before, sigma), *[stay(sigma)] * per_level]
-    hyper = {"steps": steps, "steps_per_level": per_level, "step_size": step_size, "gamma": gamma}
-    mean, cov = torch_law(sampler("annealed-ula", **hyper), WIDE.problem)
-    expected = propagated(updates, np.zeros(3), sigmas[0] ** 2 * np.eye(3))
-    np.testing.assert_allclose(mean, expected[0], rtol=0, atol=1e-9)
-    np.testing.assert_allclose(cov, expected[1], rtol=0, atol=1e-9)
 
 
 def test_annealed_ula_is_close_to_the_posterior():

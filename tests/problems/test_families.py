@@ -62,6 +62,7 @@ def test_what_a_family_provides_is_there(name, instance):
         "image",
         "prior_log_prob",
         "prior_sample",
+        "prior_cov",
     }
     assert ("image" in provides) == (FAMILIES[name].kind == "image")
     assert ("likelihood" in provides) == hasattr(problem.noise, "log_likelihood")
@@ -71,6 +72,7 @@ def test_what_a_family_provides_is_there(name, instance):
     assert ("gaussian_noise" in provides) == (float(problem.noise.std) > 0)
     assert ("prior_log_prob" in provides) == hasattr(problem.prior, "log_prob")
     assert ("prior_sample" in provides) == hasattr(problem.prior, "sample")
+    assert ("prior_cov" in provides) == hasattr(problem.prior, "cov")
 
 
 def arrays(node, path=""):
