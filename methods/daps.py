@@ -24,6 +24,9 @@ class Annealing(NamedTuple):
 _REQUIRES = {"linear", "gaussian_noise"}
 MAX_STEP = 1.9
 """Of an inner step times the curvature; from 2 on Langevin steps grow without bound."""
+MAX_SHARE = 0.5
+"""Of sigma^2 in an inner step. Where y says nothing, one step of share s leaves the variance 2 s sigma^2, many of them
+sigma^2 / (1 - s / 2): with a half it is sigma^2 after one and 4/3 sigma^2 after any number."""
 LARGEST_COVARIANCE = 1024
 """The dimension up to which the covariance of every sample is formed."""
 Inner = Callable[[Array, Annealing, Keys], Array]
@@ -49,9 +52,10 @@ def daps(
     The inner law is N(x_0; D, sigma^2 I) exp(-||y - A x_0||^2 / tau'^2), tau' = tau noise_std, the step that of
     step_size tau'^2 / ||A||^2, falling to a hundredth of it. The missing half before the square makes it a noise of
     tau' / sqrt(2); published are .01 for a noise of .05, which is tau = .2, and a step of 1e-4. Where that step would
-    be unstable, which the published settings just miss, it is cut to MAX_STEP over the curvature. steps are denoiser
-    evaluations, ode_steps of them for each level; sigma_max and sigma_min are in units of the prior's
-    standard deviation.
+    be unstable, which the published settings just miss, it is cut to MAX_STEP over the curvature, and it is never more
+    than MAX_SHARE of sigma^2, which the published steps do not reach: a noise so loud that y says nothing would leave
+    x_0 with twenty times the variance sigma^2. steps are denoiser evaluations, ode_steps of them for each level;
+    sigma_max and sigma_min are in units of the prior's standard deviation.
     """
     ode_steps = min(ode_steps, steps)
     spread = tau * problem.noise.std
@@ -59,7 +63,8 @@ def daps(
     def inner(x: Array, row: Annealing, keys: Keys) -> Array:
         curvature = 2.0 * (problem.operator.norm / spread) ** 2 + 1.0 / row.sigma**2
         eta = step_size * row.decay * (spread / problem.operator.norm) ** 2
-        eta = namespace(eta).minimum(eta, MAX_STEP / curvature)
+        largest = namespace(curvature).minimum(MAX_STEP / curvature, MAX_SHARE * row.sigma**2)
+        eta = namespace(eta).minimum(eta, largest)
         return _langevin(problem, _denoise(problem, x, row.sigma, ode_steps), row.sigma, spread, eta, keys)
 
     count = steps // ode_steps

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 import scipy.stats
 
 from methods import METHODS, Samples
@@ -99,12 +100,20 @@ def keys_made(run: Run, problem: Problem) -> int:
 
 def torch_law(run: Run, problem: Problem) -> Law:
     """Mean (d,) and covariance (d, d) of the output, in torch, float64. For few steps."""
-    carried = problem.to("torch", dtype="float64")
-    counter = [1]
-    stride = stride_of(problem)
-    run(carried, Impulse(0, counter, stride), n=1)
-    n = 1 + counter[0] * stride
-    return _moments(run(carried, Impulse(0, [1], stride), n=n).x.numpy())
+    return _moments(_torch_rows(run, problem))
+
+
+def torch_stationary_law(run: Run, problem: Problem, start_std: float) -> Law:
+    """The law that a Markov kernel leaves as it is, from a run that applies it once to start_std times the first draw.
+
+    The kernel is x -> F x + b + noise, and the start is drawn with key 1, which makes F the responses to that key.
+    """
+    x = _torch_rows(run, problem).reshape(-1, problem.dim)
+    own = slice(1 + stride_of(problem), 1 + stride_of(problem) + problem.dim)
+    kernel = (x[own] - x[0]).T / start_std
+    noise = np.delete(x[1:] - x[0], np.r_[own] - 1, axis=0)
+    mean = np.linalg.solve(np.eye(problem.dim) - kernel, x[0])
+    return mean, scipy.linalg.solve_discrete_lyapunov(kernel, noise.T @ noise)
 
 
 def jax_laws(runs: Mapping[str, Run], problems: Mapping[str, Problem]) -> dict[str, dict[str, Law]]:
@@ -145,6 +154,16 @@ def jax_laws_by_derivative(run: Run, problems: Mapping[str, Problem]) -> dict[st
         flat = jacobian.reshape(len(centre), -1)
         laws[name] = centre, flat @ flat.T
     return laws
+
+
+def _torch_rows(run: Run, problem: Problem) -> np.ndarray:
+    """The output for silence, and below it those for a unit of every number drawn."""
+    carried = problem.to("torch", dtype="float64")
+    counter = [1]
+    stride = stride_of(problem)
+    run(carried, Impulse(0, counter, stride), n=1)
+    n = 1 + counter[0] * stride
+    return run(carried, Impulse(0, [1], stride), n=n).x.numpy()
 
 
 def _moments(x: np.ndarray) -> Law:

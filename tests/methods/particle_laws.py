@@ -40,23 +40,30 @@ def of_tds(case: Case, steps: int) -> tuple[Law, float]:
 
 
 def of_mcgdiff(case: Case, steps: int, kappa: float, *, twice: bool) -> Law:
+    """The law of `seen_early`; twice: the last state is weighed by p(y | x_0) on top."""
+    law, _ = seen_early(case, steps, kappa)
+    return conditioned(law, *data(case))[0] if twice else law
+
+
+def seen_early(case: Case, steps: int, kappa: float) -> tuple[Law, float]:
     """The chain seen through x_j = alpha_tau y_j / s_j with variance kappa, every singular direction j at its tau_j.
 
-    tau_j is the level at which sigma / alpha is closest to noise_std / s_j, on a logarithmic scale. twice: the last
-    state is weighed by p(y | x_0) on top.
+    tau_j is the level at which sigma / alpha is closest to noise_std / s_j, on a logarithmic scale. With the law of x_0
+    comes the log density of what is seen.
     """
     u, s, vt = np.linalg.svd(case.matrix, full_matrices=False)
     abar = np.array([row[0] for row in ddpm_grid(case, steps)])
     ratios = np.log(np.sqrt((1 - abar) / abar))
     tau = [int(np.argmin(np.abs(ratios - np.log(case.noise_std / one)))) for one in s]
-    law = start(case)
+    law, log_evidence = start(case), 0.0
     for level, update in enumerate(ancestral(case, steps=steps)):
         for j, place in enumerate(tau):
             if place == level:
                 seen = np.array([np.sqrt(abar[level]) * (u.T @ case.y)[j] / s[j]])
-                law, _ = conditioned(law, vt[j : j + 1], seen, np.array([[kappa]]))
+                law, log_density = conditioned(law, vt[j : j + 1], seen, np.array([[kappa]]))
+                log_evidence += log_density
         law = propagated([update], *law)
-    return conditioned(law, *data(case))[0] if twice else law
+    return law, log_evidence
 
 
 def of_fps(case: Case, steps: int, c: float, *, shift: int = 0) -> Law:

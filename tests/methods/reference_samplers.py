@@ -525,14 +525,15 @@ def daps(
     """D by Euler's method from sigma_k to .01 units; x_0 from D by Langevin steps eta_k; x_0 + sigma_(k+1) z.
 
     x_0 + eta [-grad ||A x_0 - y||^2 / t^2 + (D - x_0) / sigma_k^2] + sqrt(2 eta) z, t = tau noise_std, and
-    eta_k = step_size t^2 / ||A||^2 (1 + k / (K + 1) (.01 - 1)) of K levels, at most 1.9 over the curvature.
+    eta_k = step_size t^2 / ||A||^2 (1 + k / (K + 1) (.01 - 1)) of K levels, at most 1.9 over the curvature and half of
+    sigma_k^2.
     """
     a, count = case.matrix, steps // ode_steps
     width = tau * case.noise_std
 
     def inner(sigma: float, k: int) -> Update:
         eta = step_size * (width / np.linalg.norm(a, 2)) ** 2 * (1 + k / (count + 1) * (0.01 - 1))
-        eta = min(eta, 1.9 / (2 * (np.linalg.norm(a, 2) / width) ** 2 + 1 / sigma**2))
+        eta = min(eta, 1.9 / (2 * (np.linalg.norm(a, 2) / width) ** 2 + 1 / sigma**2), sigma**2 / 2)
 
         def update(x: np.ndarray, *draws: np.ndarray) -> np.ndarray:
             for level, after in pairwise(powered(sigma, 0.01 * unit(case), ode_steps + 1)):

@@ -1,111 +1,187 @@
-"""The bias that each method is known for, with its size: a Gaussian, a correlated one, and two far-apart modes.
+"""The bias that each method is known for where no exact table has it: two modes, and laws that are not affine.
 
-What is compared: the standard deviation of a measured N(0, 1), exact .287; the mean of the unmeasured one of two
-correlated entries, exact .881; the first mean of the two-mode demonstration, exact -.240, whose sign says which mode a
-sampler prefers. The numbers are independent computations of the published algorithms, rounded to three digits.
+Of the two-mode demonstration the first mean is compared, exact -.240, whose sign says which mode a sampler prefers; a
+sampler that is right within the modes and weighs them alike has -.055. On Gaussians, what is measured, exact .287 wide,
+and the mean of what is not, exact .881, are in `test_affine_propagation`, but for samplers that are not affine.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
+from scipy.special import softmax
+from scipy.stats import t
 
 from problems import Problem, load
 from problems.arrays import make_key
-from tests.methods.affine import QUICK, sampler
+from tests.methods.affine import Antithetic, sampler
 from tests.methods.cases import LG1_PADDED, LG2, Case
+from tests.methods.particle_laws import Law, conditioned, data, of_mcgdiff, of_tds, seen_early
 
-RUNS, N = 16, 500
+FALSE_ALARM = 1e-4
+"""The chance that a number is refused though the sampler has it, of which there are about forty."""
+N = 16_000
+RUNS, PARTICLES = 32, 2000
+"""Of methods whose samples interact."""
 LADDER = {"sigma_max": 20.0, "sigma_min": 0.03}
 LONG = {**LADDER, "steps": 10000, "steps_per_level": 50}
 REPLACEMENT = {"predictor": "ancestral", "corrector_steps": 0, "denoise": False}
 PLAIN_GAMMA = {"gamma": 2.62488095**-1}
 """On the two modes gamma_t is sigma_t without the norm of A, which is hypot(2, 1.7)."""
-Row = tuple[str, str, dict[str, Any], tuple[str, str, str]]
-# name, preset, hyper-parameters; the three values as far as they are known: not at all where there is a dash.
-SIGNS: list[Row] = [
-    ("ancestral-mmps", "default", {}, (".284", ".881", "-.219")),
-    ("tds", "one-run", {"steps": 1000}, (".287", ".874", "-.275")),
-    ("mcgdiff", "one-run", {"steps": 200}, (".268", ".899", "-.248")),
-    ("ancestral-pigdm", "default", {}, (".284", ".837", "-.055")),
-    ("daps-exact-inner", "default", {}, (".287", ".837", "-.086")),
-    ("annealed-langevin", "default", LADDER, (".297", ".791", "-")),
-    ("annealed-langevin", "default", {**LADDER, **PLAIN_GAMMA}, ("-", "-", "-.075")),
-    ("ddrm", "default", {}, (".173", ".582", "-.033")),
-    ("ddrm", "default", {"steps": 1000}, (".092", ".871", "-.100")),
-    ("dps", "calibrated", {}, (".207", "1.164", "-.454")),
-    ("projection", "default", REPLACEMENT, (".000", ".599", "-.086")),
-    ("mcg", "default", {}, (".000", "1.50", "-.567")),
-    ("diffpir", "default", {}, (".266", ".567", "-.078")),
-    ("pnp-dm", "fine", {}, (".302", ".873", "-.044")),
-    ("pnp-dm", "default", {}, (".391", ".814", "-.057")),
-    ("red-diff", "default", {}, (".01", ".917", "-.141")),
-]
-OF_MANY_STEPS: list[Row] = [
-    ("snips", "default", LONG, (".285", ".882", "-.093")),
-    ("annealed-langevin", "default", LONG, (".289", ".871", "-")),
-    ("annealed-langevin", "default", {**LONG, **PLAIN_GAMMA}, ("-", "-", "-.104")),
-]
-
-
-def _twice(case: Case) -> Problem:
-    """The same Gaussian as two equal components, so that it shares a compilation with two modes."""
-    doubled = replace(
-        case,
-        means=np.repeat(case.means, 2, axis=0),
-        covs=np.repeat(case.covs, 2, axis=0),
-        weights=np.array([0.5, 0.5]),
-    )
-    return doubled.problem
-
-
-def _two_modes() -> Problem:
-    """The demonstration with its components as matrices, like the others."""
-    case = replace(
+SEED2D = load("seed2d", 0)
+MODES = [
+    replace(
         LG2,
-        means=np.array([[-0.5, -0.5], [0.5, 0.5]]),
-        covs=np.repeat(0.01 * np.eye(2)[None], 2, axis=0),
-        weights=np.array([0.5, 0.5]),
+        means=np.array([[place, place]]),
+        covs=0.01 * np.eye(2)[None],
         matrix=np.array([[-2.0, 1.7]]),
         y=np.array([0.3]),
         noise_std=0.2,
     )
-    np.testing.assert_allclose(case.instance.log_evidence, load("seed2d", 0).log_evidence, rtol=1e-12)
-    return case.problem
+    for place in (-0.5, 0.5)
+]
+Row = tuple[str, str, dict[str, Any], float]
+# name, preset, hyper-parameters; the first mean on two modes by `reference_samplers`, where 1e5 samples in antithetic
+# pairs know it to 5e-4. What is published are means of some thousand samples, up to .009 off.
+TWO_MODES: list[Row] = [
+    ("ancestral-mmps", "paper", {}, -0.219),
+    ("ancestral-pigdm", "default", {}, -0.055),
+    ("daps-exact-inner", "default", {}, -0.086),
+    ("annealed-langevin", "default", {**LADDER, **PLAIN_GAMMA}, -0.075),
+    ("ddrm", "default", {}, -0.033),
+    ("ddrm", "default", {"steps": 1000}, -0.100),
+    ("dps", "calibrated", {}, -0.454),
+    ("projection", "default", REPLACEMENT, -0.086),
+    ("mcg", "default", {}, -0.567),
+    ("diffpir", "default", {}, -0.078),
+    ("red-diff", "default", {}, -0.141),
+]
+OF_MANY_STEPS: list[Row] = [
+    ("snips", "default", LONG, -0.093),
+    ("annealed-langevin", "default", {**LONG, **PLAIN_GAMMA}, -0.104),
+]
+REFERENCE, ROUNDING = 5e-4, 5e-4
+"""The standard error of those numbers, and half of their last digit."""
 
 
-PROBLEMS = (_twice(LG1_PADDED), _twice(LG2), _two_modes())
+def _agree(found: np.ndarray, expected: Any, *, reference: float = 0.0, rounding: float = 0.0) -> None:
+    """Whether the mean of independent numbers, the first axis of which is over them, is what is expected."""
+    count = len(found)
+    error = np.hypot(found.std(axis=0, ddof=1) / count**0.5, reference)
+    most = t.ppf(1 - FALSE_ALARM / 2, count - 1)
+    np.testing.assert_array_less(np.abs(found.mean(axis=0) - expected), most * error + rounding)
 
 
-def _measured(x: np.ndarray, which: int) -> float:
-    return float(x[:, 0].std() if which == 0 else x[:, 1].mean() if which == 1 else x[:, 0].mean())
+def _pairs(run: Callable[..., Any], problem: Problem, n: int) -> np.ndarray:
+    """The means of n / 2 antithetic pairs of samples, (n / 2, d)."""
+    x = run(problem.to("torch"), Antithetic(0, [1]), n=n).x.numpy().astype(float)
+    return (x[: n // 2] + x[n // 2 :]) / 2
 
 
-def _named(rows: list[Row]) -> list[Any]:
-    """With a name each; those of many steps take minutes."""
-    return [
+@pytest.mark.parametrize(
+    "row",
+    [
         pytest.param(
             row, id=f"{row[0]}-{row[2].get('steps', row[1])}", marks=[pytest.mark.slow] if row in OF_MANY_STEPS else []
         )
-        for row in rows
-    ]
-
-
-@pytest.mark.parametrize("row", _named([*SIGNS, *OF_MANY_STEPS]))
-def test_the_bias_is_there_with_its_size(row: Row):
-    """Within four standard errors, which are those of RUNS runs, and the rounding of the numbers."""
+        for row in [*TWO_MODES, *OF_MANY_STEPS]
+    ],
+)
+def test_the_preferred_mode_of_two(row: Row):
     name, preset, hyper, expected = row
-    run = sampler(name, preset, **hyper)
-    compiled = jax.jit(lambda problem, key: run(problem, key, n=N).x, compiler_options=QUICK)
-    for which, (problem, value) in enumerate(zip(PROBLEMS, expected, strict=True)):
-        if value == "-":
-            continue
-        carried = problem.to("jax", dtype="float64")
-        draws = (np.asarray(compiled(carried, make_key("jax", [12, seed]))) for seed in range(RUNS))
-        found = np.array([_measured(x, which) for x in draws])
-        rounding = 0.5 * 10.0 ** -len(value.split(".")[1])
-        assert abs(found.mean() - float(value)) < 4 * found.std(ddof=1) / RUNS**0.5 + rounding
+    x = _pairs(sampler(name, preset, **hyper), SEED2D.problem, N)
+    _agree(x[:, 0], expected, reference=REFERENCE, rounding=ROUNDING)
+
+
+def _first_mean(law: Callable[[Case], tuple[Law, float]]) -> float:
+    """Of a method that weighs two modes by its evidence and has the law of a Gaussian prior in each of them.
+
+    They are so far apart that no level at which they overlap matters to what happens within one.
+    """
+    laws, log_evidences = zip(*(law(mode) for mode in MODES), strict=True)
+    return float(softmax(log_evidences) @ [mean[0] for mean, _ in laws])
+
+
+def _of_the_posterior(case: Case, *, rho: float = 0.0) -> tuple[Law, float]:
+    """For noise of covariance noise_std^2 I + rho^2 A A^T."""
+    matrix, y, noise_cov = data(case)
+    return conditioned((case.means[0], case.covs[0]), matrix, y, noise_cov + rho**2 * matrix @ matrix.T)
+
+
+def test_the_two_modes_are_those_of_the_demonstration():
+    assert _first_mean(_of_the_posterior) == pytest.approx(SEED2D.posterior.mean[0], abs=1e-12)
+
+
+def test_pnp_dm_weighs_the_two_modes_as_a_louder_noise_does():
+    """At rho .3, where chains still go from one mode to the other; their rho falls to it from five times as much."""
+    rho = 0.3 / 0.26**0.5  # in units of the prior
+    run = sampler("pnp-dm", rho_max=5 * rho, rho_min=rho, steps=3000, prior_steps=20)
+    _agree(_pairs(run, SEED2D.problem, N)[:, 0], _first_mean(lambda mode: _of_the_posterior(mode, rho=0.3)))
+
+
+def _of_runs(run: Callable[..., Any], problem: Problem) -> np.ndarray:
+    """RUNS times the samples of a run of PARTICLES, (RUNS, PARTICLES, d)."""
+    carried = problem.to("jax", dtype="float32")
+    compiled = jax.jit(lambda problem, key: run(problem, key, n=PARTICLES).x)
+    return np.stack([np.asarray(compiled(carried, make_key("jax", [12, seed])), float) for seed in range(RUNS)])
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "law"),
+    [
+        ("tds", 1000, lambda mode: of_tds(mode, 1000)),
+        ("mcgdiff", 200, lambda mode: seen_early(mode, 200, 1e-4)),
+    ],
+)
+def test_particles_weigh_the_two_modes(name: str, steps: int, law):
+    """As their chain of so many steps does, whose modes are a little narrower than those of the prior.
+
+    The exact -.240 is what both tend to as steps grow, for any prior; of a single run of 2000 particles the error is
+    .03, which is how a published -.275 comes about.
+    """
+    x = _of_runs(sampler(name, "one-run", steps=steps), SEED2D.problem)
+    _agree(x[:, :, 0].mean(axis=1), _first_mean(law))
+
+
+@pytest.mark.parametrize("case", [LG1_PADDED, LG2], ids=["LG1", "LG2"])
+@pytest.mark.parametrize(
+    ("name", "steps", "law"),
+    [
+        ("tds", 100, lambda case: of_tds(case, 100)[0]),
+        ("mcgdiff", 200, lambda case: of_mcgdiff(case, 200, 1e-4, twice=False)),
+    ],
+)
+def test_particles_have_the_law_of_what_they_discretise(name: str, steps: int, law, case: Case):
+    """Means and covariance."""
+    mean, cov = law(case)
+    off = _of_runs(sampler(name, "one-run", steps=steps), case.problem) - mean
+    products = (off[:, :, :, None] * off[:, :, None, :])[:, :, *np.triu_indices(2)]
+    _agree(np.dstack([off, products]).mean(axis=1), [0.0, 0.0, *cov[np.triu_indices(2)]])
+
+
+def test_the_laws_of_particles_have_the_published_size():
+    """Width of what is measured on LG1, mean of what is not on LG2; of TDS the latter was told as .874 +- .014."""
+    first, second = (of_tds(case, 1000)[0] for case in (LG1_PADDED, LG2))
+    np.testing.assert_allclose([first[1][0, 0] ** 0.5, second[0][1]], [0.287, 0.882], atol=5e-4)
+    first, second = (of_mcgdiff(case, 200, 1e-4, twice=False) for case in (LG1_PADDED, LG2))
+    np.testing.assert_allclose([first[1][0, 0] ** 0.5, second[0][1]], [0.268, 0.899], atol=5e-4)
+
+
+def _width(x: np.ndarray) -> np.ndarray:
+    """Numbers whose mean is the standard deviation of x, and whose error is its error."""
+    std = x.std()
+    return std + ((x - x.mean()) ** 2 - std**2) / (2 * std)
+
+
+@pytest.mark.parametrize(("name", "first", "second"), [("mcg", 0.0, (1.5, 0.36)), ("red-diff", 0.01, (0.917, None))])
+def test_steps_of_a_length_of_their_own(name: str, first: float, second: tuple[float, float | None]):
+    """Width of what is measured on LG1; mean of what is not on LG2, and of MCG its width."""
+    x, z = (
+        sampler(name)(case.problem.to("torch"), make_key("torch", [12]), n=4000).x.numpy().astype(float)
+        for case in (LG1_PADDED, LG2)
+    )

@@ -101,6 +101,7 @@ OF_THEIR_OWN: list[tuple[str, dict[str, Any]]] = [
     ("daps-covariance", {"steps": 7, "tau": 1.7, "sigma_max": 20.0, "sigma_min": 0.3}),
     ("daps", {"steps": 16, "ode_steps": 3, "inner_steps": 4}),
     ("daps", {"steps": 12, "ode_steps": 4, "inner_steps": 6, "tau": 1.2, "step_size": 0.4, "sigma_max": 15.0}),
+    ("daps", {"steps": 12, "ode_steps": 4, "inner_steps": 6, "tau": 30.0}),
     ("pnp-dm", {"steps": 30, "prior_steps": 5}),
     ("pnp-dm", {"steps": 50, "prior_steps": 5, "rho_max": 4.0, "rho_min": 0.4, "decay": 0.7}),
     ("pnp-dm", {"steps": 30, "prior_steps": 6, "decay": 0.4, "kernel": "flow"}),
