@@ -69,13 +69,13 @@ def start(plan: Plan, run: RunDirectory, executor: Executor, *, command: list[st
     others = {record.task.seed for record in run.records.values()} - {tasks[0].seed}
     if others:  # instance 0 of one seed is not instance 0 of another, and tables pair them
         raise UsageError(f"{run.path} holds results of seed {min(others)}: choose another folder with --out")
-    reply = executor.call("hello", {p.task.framework for p in plan.tasks if not p.skip})
-    if isinstance(reply, Failure):
-        last = reply.traceback.strip().rpartition("\n")[2]
-        raise UsageError(f"the worker process does not start: {reply.reason}{last and f'; its last words: {last}'}")
-    missing, name = reply
-    if missing:
-        raise UsageError(missing)
+    replies = executor.call_all("hello", {p.task.framework for p in plan.tasks if not p.skip})
+    for reply in replies:
+        if isinstance(reply, Failure):
+            last = reply.traceback.strip().rpartition("\n")[2]
+            raise UsageError(f"a worker process does not start: {reply.reason}{last and f'; its last words: {last}'}")
+        if reply[0]:
+            raise UsageError(reply[0])
     if executor.scheduler is not None and any(code != code_of() for code in executor.call_all("code")):
         raise UsageError(f"the workers of {executor.scheduler} have another version of problems/ or methods/")
     content = {
@@ -85,7 +85,7 @@ def start(plan: Plan, run: RunDirectory, executor: Executor, *, command: list[st
         "seed": tasks[0].seed,
         "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": versions(),
-        "devices": {tasks[0].device: name},
+        "devices": {tasks[0].device: replies[0][1]},
         "threads": tasks[0].threads,
         "code": code_of(),
         "scores_code": scores_code(),

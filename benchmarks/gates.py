@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 from benchmarks.executor import Executor, Job
 from benchmarks.plan import Plan
@@ -172,7 +172,7 @@ def pooled(table: pd.DataFrame) -> pd.DataFrame:
     for metric, rows in once[once["null_rate"].notna()].groupby("metric"):
         cells, problems = int(rows["null_cells"].sum()), len(rows)
         count = int((rows["null_rate"] * rows["null_cells"]).round().sum())
-        if problems > 1 and binom.sf(count - 1, cells, LEVEL) <= POOLED_LEVEL / once["metric"].nunique():
+        if problems > 1 and bdtrc(count - 1, cells, LEVEL) <= POOLED_LEVEL / once["metric"].nunique():
             loud[metric] = (
                 f"flags {100 * count / cells:.0f} % of {cells} exact cells over {problems} problems instead of "
                 f"{100 * LEVEL:.0f} %"
@@ -189,7 +189,7 @@ def pooled(table: pd.DataFrame) -> pd.DataFrame:
 
 def null_ok(rate: float, cells: int) -> bool:
     """Whether so many of the exact cells of one problem may be flagged; no rate (nan) is not."""
-    return bool(np.isfinite(rate)) and float(binom.sf(round(rate * cells) - 1, cells, LEVEL)) > NULL_LEVEL
+    return bool(np.isfinite(rate)) and float(bdtrc(round(rate * cells) - 1, cells, LEVEL)) > NULL_LEVEL
 
 
 def _verdict(

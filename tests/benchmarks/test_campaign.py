@@ -365,7 +365,7 @@ def test_a_worker_that_cannot_load_a_plugin_is_told_in_one_sentence(plan: Plan, 
     moody = tmp_path / "moody.py"
     moody.write_text("1 / 0\n")
     with open_run(tmp_path / "run", create=True) as run, Executor((moody,)) as executor:
-        with pytest.raises(UsageError, match=r"the worker process does not start: .*ZeroDivisionError") as caught:
+        with pytest.raises(UsageError, match=r"a worker process does not start: .*ZeroDivisionError") as caught:
             start(plan, run, executor, command=[], suite="own")
         assert "\n" not in str(caught.value)
 
