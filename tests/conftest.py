@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
+# Programs run once or twice: what their optimisation brings costs more than it saves. JAX reads it at its start, and so
+# do the processes that tests start.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
+
 import jax
 import scipy.linalg  # noqa: F401  (brings its own BLAS, which the limit below must find loaded)
 import threadpoolctl

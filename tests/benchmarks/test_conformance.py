@@ -1,4 +1,4 @@
-"""The conformance suite names planted faults in words, and finds none in sound samplers, biased ones included."""
+"""The conformance suite names planted faults in words, and finds none in a sound sampler."""
 
 from __future__ import annotations
 
@@ -11,17 +11,15 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from benchmarks import conformance, trial, worker
-from benchmarks.conformance import Finding, check_file, check_method
+from benchmarks import trial, worker
+from benchmarks.conformance import check_file, check_method
 from benchmarks.executor import Executor
 from benchmarks.trial import MATRIX, NOISE_STD, UNSEEN, UNSEEN_COV, Trial, change_of_law, effective_variance, instance
 from methods import METHODS, Samples
-from methods.registry import Method
 from problems.arrays import make_key
-from problems.noise import GaussianNoise
 from problems.posteriors import condition
-from reports.rows import GUIDANCES, INTEGRATORS
 from run_benchmark import app
+from tests.benchmarks.conforming import faults, only
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 
@@ -39,23 +37,7 @@ class Here:
 HERE: Any = Here()
 
 
-def faults(findings: list[Finding]) -> dict[str, str]:
-    """title -> message of what has to be mended."""
-    return {finding.title: finding.message for finding in findings if not finding.ok}
-
-
-def only(monkeypatch: pytest.MonkeyPatch, *titles: str) -> None:
-    """Leaves a few of the checks, to save time."""
-    monkeypatch.setattr(conformance, "CHECKS", {title: conformance.CHECKS[title] for title in titles})
-
-
-def shortened(name: str, steps: int, preset: str = "default") -> Method:
-    """A registered method that takes fewer steps by default."""
-    entry = METHODS[name]
-    return replace(entry, hyper=entry.configure(preset, {"steps": steps} if "steps" in entry.hyper else {}))
-
-
-# ---- planted faults, through the command line ----
+# ---- planted faults ----
 
 
 @pytest.mark.parametrize(
@@ -70,13 +52,17 @@ def shortened(name: str, steps: int, preset: str = "default") -> Method:
     ],
 )
 def test_a_planted_fault_is_named_and_no_other(file: str, title: str, words: list[str], also: list[str]) -> None:
-    result = CliRunner().invoke(app, ["check", str(PLUGINS / f"{file}.py")])
-    found = dict(
-        line.removeprefix("FAIL").strip().split(": ", 1) for line in result.output.splitlines() if "FAIL" in line
-    )
-    assert result.exit_code == 1
+    found = faults(check_file(PLUGINS / f"{file}.py", HERE))
     assert sorted(found) == sorted([title, *also])
     assert all(word in found[title] for word in words), found[title]
+
+
+def test_the_command_fails_for_a_faulty_sampler() -> None:
+    result = CliRunner().invoke(app, ["check", str(PLUGINS / "data_ignored.py")])
+    assert result.exit_code == 1
+    (line,) = [line for line in result.output.splitlines() if "FAIL" in line]
+    assert line.split()[:2] == ["FAIL", "data:"]
+    assert "the data are ignored" in line
 
 
 def test_a_sound_sampler_passes_every_check() -> None:
@@ -312,80 +298,6 @@ def test_samplers_that_exit_die_or_hang_are_findings_and_the_others_are_checked(
         (finding,) = check_file(file, executor)
     assert (finding.ok, finding.title) == (False, "file")
     assert finding.message == f"the plugin {file} fails on import in line 2: SystemExit: 0"
-
-
-# ---- registered methods ----
-
-PAIRS = {f"{integrator}-{guidance}" for integrator in INTEGRATORS for guidance in GUIDANCES}
-UNGUIDED = {"prior", *(name for name in PAIRS if name.endswith("-none"))}
-"""They sample the prior, which is what the check finds."""
-LANGEVIN = {"annealed-langevin", "langevin-projection"}
-"""They need more steps to converge."""
-TRAINED = {name for name in METHODS if name.startswith("dpi")}
-"""They train for minutes."""
-FEW = {name for name in PAIRS if name.startswith("em-") or name.endswith("-pigdm")}
-"""Every guidance and every integrator once; all pairs are among the slow tests."""
-
-
-@pytest.mark.parametrize("name", sorted(set(METHODS) - TRAINED - (PAIRS - FEW)))
-def test_registered_methods_have_no_faults(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    only(monkeypatch, *(title for title in conformance.CHECKS if title != "frameworks"))  # methods have their own tests
-    found = faults(check_method(shortened(name, 300 if name in LANGEVIN else 60)))
-    assert list(found) == (["data"] if name in UNGUIDED else []), found
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "preset"), [(name, p) for name in sorted(set(METHODS) - TRAINED) for p in METHODS[name].presets]
-)
-def test_presets_have_no_faults(name: str, preset: str) -> None:
-    found = faults(check_method(shortened(name, 500, preset)))
-    assert list(found) == (["data"] if name in UNGUIDED else []), found
-
-
-@pytest.mark.parametrize(
-    ("name", "preset", "power", "words"),
-    [
-        ("annealed-langevin", "default", 0.5, "noise_std were the variance"),
-        ("annealed-langevin", "default", 2.0, "noise_std**2 were the standard deviation"),
-        ("dps", "calibrated", 0.5, "noise_std were the variance"),
-        ("em-dps", "default", 0.5, "noise_std were the variance"),
-        ("em-jalal", "default", 0.5, "noise_std were the variance"),
-        ("em-jalal", "default", 2.0, "noise_std**2 were the standard deviation"),
-        ("em-mmps", "default", 0.5, "noise_std were the variance"),
-        ("ancestral-pigdm", "default", 0.5, "noise_std were the variance"),
-        ("ancestral-pigdm", "default", 2.0, "noise_std**2 were the standard deviation"),
-    ],
-)
-def test_a_wrong_power_of_noise_std_is_seen_through_every_guidance(
-    name: str, preset: str, power: float, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    entry = shortened(name, 100, preset)
-
-    def run(problem: Any, key: Any, *, n: int, **hyper: Any) -> Samples:
-        return entry.run(replace(problem, noise=GaussianNoise(problem.noise.std**power)), key, n=n, **hyper)
-
-    only(monkeypatch, "noise")
-    assert words in faults(check_method(replace(entry, run=run)))["noise"]
-
-
-def test_methods_that_ignore_the_noise_level_are_remarked_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    only(monkeypatch, "noise")
-    (_, finding) = check_method(shortened("projection", 20))
-    assert finding.ok
-    assert "ignores noise_std" in finding.message
-
-
-def test_a_step_in_the_units_of_y_is_remarked_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = shortened("dps", 100)
-
-    def run(problem: Any, key: Any, *, n: int, steps: int, scale: float, weight: str) -> Samples:
-        return entry.run(problem, key, n=n, steps=steps, scale=scale / (1 + float(problem.noise.std)), weight=weight)
-
-    only(monkeypatch, "noise")
-    (_, finding) = check_method(replace(entry, run=run))
-    assert finding.ok
-    assert "depends on the units of y" in finding.message
 
 
 def test_particle_methods_may_couple_their_samples(monkeypatch: pytest.MonkeyPatch) -> None:
