@@ -26,7 +26,7 @@ def execute_batch(task: Task, programs: Programs) -> Drawn:
     Raises:
         Exception: whatever the method raises.
     """
-    if task.framework == "jax" and METHODS[task.method].framework == "array":
+    if task.framework == "jax" and METHODS[task.method].compiled:
         try:
             stack, keys = stacked(task)
             places = chunks(task)

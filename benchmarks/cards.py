@@ -36,6 +36,7 @@ def _method(entry: Method) -> dict[str, Any]:
         "presets": entry.presets,
         "oracle": entry.oracle,
         "particle": entry.particle,
+        "point": entry.point,
         "plugin": source.name if source else "",
     }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -86,14 +87,14 @@ def make_plan(suite: Suite, request: Request) -> Plan:
         family = FAMILIES[problem]
         sizes = suite.sizes_of(family)
         instances = request.instances or sizes.instances
-        cells = [_cell(row, family, request, suite, sizes) for row in rows]
+        cells = list(_cells(rows, family, request, suite, sizes))
         for instance in range(1 if suite.batched else instances):
-            for row, cell in zip(rows, cells, strict=True):
-                if not _within_limits(row.method, problem, instance, suite.limits, request):
+            for row, cell in cells:
+                if not _within_limits(row, problem, instance, suite.limits, request):
                     continue
                 batch = instances if suite.batched else 1
                 sized = replace(cell, task=replace(cell.task, instance=instance, instances=batch))
-                seconds = _estimate(sized, family, suite, first=instance == 0)
+                seconds = _estimate(sized, row, family, suite, first=instance == 0)
                 for repeat in range(suite.repeats):
                     tasks.append(replace(sized, task=replace(sized.task, repeat=repeat), seconds=seconds))
     if not tasks:
@@ -136,18 +137,41 @@ def _framework(method: Method, wanted: str) -> str | None:
     return wanted if wanted in available else None
 
 
+def _cells(
+    rows: list[Row], family: Family, request: Request, suite: Suite, sizes: Sizes
+) -> Iterator[tuple[Row, Planned]]:
+    """Every row, and again with more steps those that have as many as the suite says, and from it."""
+    for row in rows:
+        first = _cell(row, family, request, suite, sizes)
+        yield row, first
+        if not sizes.steps == _steps(row, suite, sizes) == json.loads(first.task.hyper).get("steps"):
+            continue
+        for steps in sizes.more_steps:
+            chosen = (*request.overrides, Override(row.method, "steps", steps))
+            yield row, _cell(row, family, replace(request, overrides=chosen), suite, sizes)
+
+
+def _steps(row: Row, suite: Suite, sizes: Sizes) -> int:
+    """The steps that a suite gives to a row, unless its preset has its own; 0 leaves it those of the method."""
+    limits = (limit.steps for limit in suite.limits if limit.concerns(row.method, row.preset))
+    return next((steps for steps in limits if steps is not None), 0 if METHODS[row.method].own_steps else sizes.steps)
+
+
 def _cell(row: Row, family: Family, request: Request, suite: Suite, sizes: Sizes) -> Planned:
     """The first task of a cell, with the reason if it cannot run."""
     method = METHODS[row.method]
     chosen = overrides_of(row.method, request.overrides)
     preset = tuned_on(family.name, row.method) if row.preset == NAME else method.presets[row.preset]
     fixed = {**(preset or {}), **chosen}
-    limited = [limit.steps for limit in suite.limits if limit.steps is not None and limit.concerns(row.method)]
-    steps = limited[0] if limited else sizes.steps
+    steps = _steps(row, suite, sizes)
     sized: dict[str, Any] = {"steps": steps} if steps and "steps" in method.hyper and "steps" not in fixed else {}
     framework = _framework(method, request.framework)
     missing = sorted(method.requires - family.provides)
     skip = f"{row.method} needs {' and '.join(missing)}, which {family.name} does not provide" if missing else ""
+    if method.max_dim is not None and family.dim > method.max_dim:
+        skip = f"{row.method} takes at most {method.max_dim} dimensions, {family.name} has {family.dim}"
+    if suite.batched and method.point:
+        skip = f"{row.method} estimates one signal, and its spread is no statement that could be calibrated"
     if preset is None:
         skip = f"{row.method} was not tuned on {family.name}"
     if framework is None:
@@ -170,18 +194,17 @@ def _cell(row: Row, family: Family, request: Request, suite: Suite, sizes: Sizes
     return Planned(task, skip, 0.0)
 
 
-def _estimate(cell: Planned, family: Family, suite: Suite, *, first: bool) -> float:
-    method = cell.task.method
-    told = [limit.seconds for limit in suite.limits if limit.seconds and limit.concerns(method)]
+def _estimate(cell: Planned, row: Row, family: Family, suite: Suite, *, first: bool) -> float:
+    told = [limit.seconds for limit in suite.limits if limit.seconds and limit.concerns(row.method, row.preset)]
     if cell.skip:
         return 0.0
-    return told[0] if told else estimate_seconds(METHODS[method], cell.task, family, first=first)
+    return told[0] if told else estimate_seconds(METHODS[row.method], cell.task, family, first=first)
 
 
-def _within_limits(method: str, problem: str, instance: int, limits: list[Limit], request: Request) -> bool:
+def _within_limits(row: Row, problem: str, instance: int, limits: list[Limit], request: Request) -> bool:
     """The suite's limits hold, except where the user names problems and methods, or the number of instances."""
     for limit in limits:
-        if limit.concerns(method):
+        if limit.concerns(row.method, row.preset):
             named = request.problems and request.methods
             if not named and not any(fnmatchcase(problem, pattern) for pattern in limit.problems):
                 return False

@@ -79,6 +79,7 @@ def _fit_flow(
     framework="jax",
     requires=_NEEDS,
     presets={"paper": {**_PAPER, "rtol": 1e-3, "atol": 1e-5}, "fast": {}, "analytic": {"prior": "analytic"}},
+    own_steps=True,
 )
 def dpi_ode(
     problem: Problem,
@@ -122,7 +123,7 @@ def dpi_ode(
     return _fit_flow(problem, key, density, n=n, label="dpi-ode", **settings)
 
 
-@method("dpi-elbo", framework="jax", requires=_NEEDS, presets={"paper": _PAPER, "fast": {}})
+@method("dpi-elbo", framework="jax", requires=_NEEDS, presets={"paper": _PAPER, "fast": {}}, own_steps=True)
 def dpi_elbo(
     problem: Problem,
     key: Key,

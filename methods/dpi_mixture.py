@@ -16,6 +16,7 @@ from problems.names import UsageError
     framework="jax",
     requires={"differentiable", "gaussian_noise"},
     presets={"ode": {}, "elbo": {"prior": "elbo", "steps": 6000}, "analytic": {"prior": "analytic"}},
+    own_steps=True,
 )
 def dpi_mixture(
     problem: Problem,

@@ -22,7 +22,10 @@ Inside = typing.Annotated[float, Interval(gt=0, lt=1)]
 Fraction = typing.Annotated[float, Interval(ge=0, le=1)]
 
 FRAMEWORKS = {"array": ("jax", "torch"), "jax": ("jax",), "torch": ("torch",)}
-REQUIREMENTS = ("linear", "svd", "gaussian_noise", "differentiable", "prior_log_prob", "prior_sample")
+REQUIREMENTS = (
+    *("linear", "svd", "gaussian_noise", "likelihood", "differentiable", "image"),
+    *("prior_log_prob", "prior_sample", "prior_cov"),
+)
 
 
 @data
@@ -61,6 +64,11 @@ class Method:
         presets: name -> the hyper-parameters that differ from the defaults; 'default' always exists.
         requires: what a problem must provide. oracle: it is given the posterior as its prior.
         particle: its samples interact, by design.
+        point: it estimates one signal and is no sampler: its spread means nothing.
+        own_steps: its number of steps is part of the algorithm, or of training: suites leave it as it is.
+        max_dim: the dimension up to which it can be afforded; None for all.
+        compiled: whether the harness compiles it in JAX, as it does all of framework 'array'; others of framework 'jax'
+            compile what they want, when they want.
     """
 
     name: str
@@ -73,6 +81,10 @@ class Method:
     oracle: bool
     particle: bool
     summary: str
+    point: bool = False
+    own_steps: bool = False
+    max_dim: int | None = None
+    compiled: bool = False
 
     def configure(self, preset: str = "default", overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The full hyper-parameters of a preset with overrides.
@@ -156,6 +168,10 @@ def method(
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     oracle: bool = False,
     particle: bool = False,
+    point: bool = False,
+    own_steps: bool = False,
+    max_dim: int | None = None,
+    compiled: bool = False,
 ) -> Callable[[Callable[..., Samples]], Callable[..., Samples]]:
     """Registers a sampler `(problem, key, *, n, **hyper) -> Samples` under a name.
 
@@ -180,6 +196,10 @@ def method(
             oracle=oracle,
             particle=particle,
             summary=(inspect.getdoc(run) or "").split("\n")[0],
+            point=point,
+            own_steps=own_steps,
+            max_dim=max_dim,
+            compiled=compiled or framework == "array",
         )
         for preset in entry.presets:
             entry.configure(preset)

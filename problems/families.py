@@ -26,8 +26,8 @@ class Family:
         shape: the shape of one x.
         data_range: the peak-to-peak range that PSNR refers to, in the units of x.
         summary: one line. stresses: what a sampler must get right here, one paragraph.
-        provides: what a method may require: 'linear', 'svd', 'gaussian_noise', 'differentiable',
-            'prior_log_prob', 'prior_sample'.
+        provides: what a method may require: 'linear', 'svd', 'gaussian_noise', 'likelihood', 'differentiable', 'image',
+            'prior_log_prob', 'prior_sample', 'prior_cov'.
         model_truth: whether x_true is drawn from the prior (otherwise reports give calibration no target).
     """
 
@@ -47,7 +47,9 @@ class Family:
 
 
 FAMILIES: dict[str, Family] = {}
-LINEAR_GAUSSIAN = frozenset({"linear", "svd", "gaussian_noise", "differentiable", "prior_log_prob", "prior_sample"})
+LINEAR_GAUSSIAN = frozenset(
+    {"linear", "svd", "gaussian_noise", "likelihood", "differentiable", "prior_log_prob", "prior_sample", "prior_cov"}
+)
 
 
 def register(family: Family) -> None:

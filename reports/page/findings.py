@@ -25,7 +25,7 @@ def aggregates(board: pd.DataFrame, foreign: frozenset[str], doubted: frozenset[
     Problems where SW1 is not believed (`doubted`) count in no mean of it; those whose truths are not drawn from the
     prior (`foreign`) in none of coverage and z-std.
 
-    Columns: label, method, config, oracle, reference, problems, at_floor, mean (geometric, of `sw1_over_floor95`),
+    Columns: label, mark, method, config, reference, problems, at_floor, mean (geometric, of `sw1_over_floor95`),
     lowest, highest (of the same), coverage90 (mean signed error, range and null alike) and z_std (geometric mean),
     mode_tv (mean), work, seconds_per_1000, seconds_train
     (medians), failed, skipped, total (tasks).
@@ -40,7 +40,7 @@ def aggregates(board: pd.DataFrame, foreign: frozenset[str], doubted: frozenset[
     present = [name for name in COVERAGES if name in board]
     errors = calibrated[present].mean(axis=1) if present else _column(calibrated, "")
     everything = board.groupby("label", sort=False)
-    rows = everything[["method", "config", "oracle", "reference"]].first()
+    rows = everything[["mark", "method", "config", "reference"]].first()
     rows["problems"] = groups.size()
     rows["at_floor"] = groups["at_floor"].sum()
     rows["mean"] = np.exp(ratios.mean()).where(ratios.count() == ratios.size())

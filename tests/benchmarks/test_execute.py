@@ -320,7 +320,8 @@ PRESETS = [(m.name, preset) for m in METHODS.values() if m.framework == "array" 
 def test_every_array_method_reports_the_work_that_is_counted(name: str, preset: str) -> None:
     import jax
 
-    entry, instance = METHODS[name], load("linear-gaussian-2", 0)
+    entry = METHODS[name]
+    instance = load("gaussian-field-16" if "image" in entry.requires else "linear-gaussian-2", 0)
     problem = counted((instance.oracle() if entry.oracle else instance.problem).to("jax"))
     hyper = entry.configure(preset, {"steps": 6} if "steps" in entry.hyper else {})
     own: list[Any] = []

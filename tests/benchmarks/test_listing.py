@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,25 @@ def test_needs_and_presets_are_listed() -> None:
 
 def test_without_a_name_all_lists_are_printed() -> None:
     lines = listing(None)
-    assert [line for line in lines if line and not line.startswith(" ")] == ["problems", "methods", "metrics", "suites"]
+    assert [line for line in lines if line and not line.startswith(" ")] == [
+        *("problems", "methods", "metrics", "suites", "capabilities")
+    ]
+
+
+def test_what_a_method_lacks_on_which_problems_is_listed() -> None:
+    """Every problem stands in one group, and a method lacks there what it requires and they do not provide."""
+    lines = listing("capabilities")
+    blank = lines.index("")
+    groups = [line.partition(":")[2].replace(",", "").split() for line in lines[:blank]]
+    assert sorted(name for group in groups for name in group) == sorted(FAMILIES)
+    rows = {line.split()[0]: re.split(r"  +", line)[1:] for line in lines[blank + 2 :]}
+    assert list(rows) == list(METHODS)
+    for name, told in rows.items():
+        for group, words in zip(groups, told, strict=True):
+            for problem in group:
+                lacking = METHODS[name].requires - FAMILIES[problem].provides
+                assert words == (", ".join(sorted(lacking)) or "yes")
+    assert "image" in rows["tv"]
 
 
 def test_list_imports_nothing_heavy() -> None:

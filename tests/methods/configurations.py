@@ -6,7 +6,7 @@ from typing import Any
 
 from methods import METHODS, Method
 from methods.guidance import GUIDANCES
-from problems import Instance, Problem
+from problems import FAMILIES, Instance, Problem
 
 Configuration = tuple[Method, dict[str, Any]]
 
@@ -30,9 +30,22 @@ def distinct(configurations: dict[str, Configuration]) -> dict[str, Configuratio
     return {label: c for label, c in configurations.items() if not any(end in label for end in shared)}
 
 
-def affine(hyper: dict[str, Any]) -> bool:
-    """Whether a configuration is affine in its noise for a Gaussian prior and one measurement."""
-    return hyper.get("corrector") != "langevin" and "normalised" not in (hyper.get("likelihood"), hyper.get("weight"))
+NORMS = {"mcg", "lgd-mc", "dcps", "mgdm", "red-diff", "map"}
+"""Their updates divide by norms, weigh draws, or are those of Adam."""
+DECISIONS = {"annealed-mala", "annealed-hmc"}
+
+
+def affine(method: Method, hyper: dict[str, Any]) -> bool:
+    """Whether a configuration is affine in its noise for a Gaussian prior and one measurement, a vector."""
+    normalised = hyper.get("corrector") == "langevin" or "normalised" in (hyper.get("likelihood"), hyper.get("weight"))
+    others = method.name in NORMS | DECISIONS or "image" in method.requires
+    others |= method.particle and method.name != "laplace"  # Newton's method ends at the one maximum from any start
+    return not normalised and not others
+
+
+def fits(method: Method, family: str) -> bool:
+    """Whether a method that asks for images gets one."""
+    return "image" not in method.requires or FAMILIES[family].kind == "image"
 
 
 def seen(method: Method, instance: Instance) -> Problem:

@@ -13,13 +13,13 @@ from scipy.stats import ks_2samp
 from problems import Problem, load
 from problems.arrays import make_key
 from tests.methods import reference_samplers as reference
-from tests.methods.affine import QUICK, Law, torch_law
+from tests.methods.affine import QUICK, Given, Law, torch_law
 from tests.methods.cases import WIDE
 from tests.methods.configurations import affine, labels, seen
 from tests.methods.laws import FALSE_ALARM, p_values
 
 FAMILY, N = "linear-gaussian-2", 5000
-AFFINE = {label: chosen for label, chosen in labels(steps=25).items() if affine(chosen[1])}
+AFFINE = {label: chosen for label, chosen in labels(steps=25).items() if affine(*chosen) and not chosen[0].point}
 COMPILED = {method.name: label for label, (method, _) in reversed(AFFINE.items())}  # one configuration of each method
 RULES: list[tuple[str, str, Any]] = [  # what has no closed-form law
     ("dps", "paper", partial(reference.dps, steps=25, scale=2.0, weight="normalised")),
@@ -72,6 +72,22 @@ def test_torch_draws_the_law(label: str):
     method, hyper = AFFINE[label]
     x = method.run(seen(method, load(FAMILY, 0)).to("torch"), make_key("torch", [4]), n=N, **hyper).x
     assert min(p_values(x.numpy(), *_law(label, 0))) > LEVEL
+
+
+@pytest.mark.parametrize(
+    "label", [label for label, (m, h) in labels(steps=25).items() if not (affine(m, h) or "image" in m.requires)]
+)
+def test_what_has_no_closed_law_is_not_affine(label: str):
+    """Noise halfway between two draws does not lead halfway between two samples; half of a step would."""
+    method, hyper = labels(steps=25)[label]
+    problem = seen(method, WIDE.instance).to("torch", dtype="float64")
+    first, second = np.random.default_rng(18).standard_normal((2, 110, 6, 3))
+
+    def run(noise: np.ndarray) -> np.ndarray:
+        return method.run(problem, Given(0, [1], noise), n=6, **hyper).x.numpy()
+
+    middle = 0.5 * (run(first) + run(second))
+    assert np.abs(run(0.5 * (first + second)) - middle).max() > 1e-4
 
 
 @pytest.mark.parametrize(("name", "preset", "write"), RULES)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from methods.reverse_sde import SIGMA_MIN
+from methods.levels import SIGMA_MIN
 from tests.methods.affine import sampler, torch_law
 from tests.methods.cases import WIDE
 
