@@ -41,11 +41,12 @@ speed: .venv/.cpu
 
 check: test lint gate
 
-# One environment from the pinned versions; made anew when a pin or a dependency changes.
+# One environment from the pinned versions; made anew when a pin or a dependency changes. Its bytecode is compiled on all
+# cores, which pip does on one.
 .venv/.%: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".[dev$(if $(filter cuda,$*),$(comma)cuda)]"
-	$(BIN)/python -m compileall -qq -j 0 .venv/lib || true # pip would compile on one core
+	$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 	touch $@
 
 clean:

@@ -58,7 +58,7 @@ def check_file(path: Path, executor: Executor, limit_seconds: float = CHECK_SECO
 
 
 def check_method(entry: Method) -> list[Finding]:
-    """The findings for a sampler with its default preset, from fifteen runs of it, and thirty of four samples.
+    """The findings for a sampler with its default preset, from about fifteen runs and thirty more of four samples.
 
     A sampler that does not run, or does not return what it should, is not checked further.
     """

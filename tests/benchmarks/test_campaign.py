@@ -370,6 +370,16 @@ def test_a_worker_that_cannot_load_a_plugin_is_told_in_one_sentence(plan: Plan, 
         assert "\n" not in str(caught.value)
 
 
+def test_every_worker_is_asked_before_a_run_begins(plan: Plan, tmp_path: Path) -> None:
+    class Uneven(Executor):
+        def attempt(self, seat: int, _: Any) -> Any:
+            return ("", "a device") if seat == 0 else ("no device", "")
+
+    told = pytest.raises(UsageError, match="no device")
+    with open_run(tmp_path / "run", create=True) as run, Uneven(workers=2) as executor, told:
+        start(plan, run, executor, command=[], suite="own")
+
+
 def test_one_directory_has_one_seed(run: RunDirectory, plan: Plan) -> None:
     other = replace(plan, tasks=tuple(replace(p, task=replace(p.task, seed=7)) for p in plan.tasks))
     expected = "holds results of seed 0: choose another folder with --out"

@@ -1,4 +1,4 @@
-"""The conformance suite finds nothing in the registered samplers, and sees a wrong noise level through each of them."""
+"""The conformance suite finds nothing in registered samplers, and sees a wrong noise level through every guidance."""
 
 from __future__ import annotations
 

@@ -22,9 +22,6 @@ from problems.arrays import Array, Replay
 Run = Callable[..., Samples]
 Law = tuple[np.ndarray, np.ndarray]
 
-QUICK = {"xla_backend_optimization_level": 1}
-"""Compiler options for programs that run once or twice."""
-
 
 @dataclass(frozen=True)
 class Numbered(Replay):
@@ -103,7 +100,7 @@ def jax_laws(runs: Mapping[str, Run], problems: Mapping[str, Problem]) -> dict[s
     def program(problem: Problem) -> dict[str, Array]:
         return {name: run(problem, Impulse(0, [1]), n=sizes[name]).x for name, run in runs.items()}
 
-    compiled = jax.jit(program, compiler_options=QUICK)
+    compiled = jax.jit(program)
     found = {name: compiled(problem) for name, problem in carried.items()}
     return {run: {name: _moments(np.asarray(x[run])) for name, x in found.items()} for run in runs}
 
@@ -122,7 +119,7 @@ def jax_laws_by_derivative(run: Run, problems: Mapping[str, Problem]) -> dict[st
     def responses(noise: Array, problem: Problem) -> tuple[Array, Array]:
         return mean(noise, problem), jax.jacrev(mean)(noise, problem)
 
-    compiled = jax.jit(responses, compiler_options=QUICK)
+    compiled = jax.jit(responses)
     laws = {}
     for name, problem in carried.items():
         centre, jacobian = map(np.asarray, compiled(silence, problem))

@@ -13,7 +13,7 @@ from scipy.stats import ks_2samp
 from problems import Problem, load
 from problems.arrays import make_key
 from tests.methods import reference_samplers as reference
-from tests.methods.affine import QUICK, Law, torch_law
+from tests.methods.affine import Law, torch_law
 from tests.methods.cases import WIDE
 from tests.methods.configurations import affine, labels, seen
 from tests.methods.laws import FALSE_ALARM, p_values
@@ -47,7 +47,7 @@ def jitted() -> list[dict[str, np.ndarray]]:
         chosen = {name: AFFINE[label] for name, label in COMPILED.items()}
         return {name: m.run(oracle if m.oracle else problem, key, n=N, **h).x for name, (m, h) in chosen.items()}
 
-    compiled = jax.jit(program, compiler_options=QUICK)
+    compiled = jax.jit(program)
     found = []
     with jax.enable_x64(False):
         for index in (0, 1):

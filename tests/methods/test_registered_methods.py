@@ -15,7 +15,7 @@ from problems import FAMILIES, Problem, load
 from problems.arrays import Replay, make_key
 from problems.gaussian_mixture import gaussian_mixture
 from problems.operators import matrix_operator
-from tests.methods.affine import QUICK, Given, sampler
+from tests.methods.affine import Given, sampler
 from tests.methods.configurations import distinct, labels, seen
 
 N = 6
@@ -63,7 +63,7 @@ def in_jax() -> dict[str, np.ndarray]:
         }
 
     problems = (p.to("jax", dtype="float64") for p in (instance.problem, instance.oracle()))
-    found = jax.jit(program, compiler_options=QUICK)(*problems, _noise((2,)))
+    found = jax.jit(program)(*problems, _noise((2,)))
     return {label: np.asarray(x) for label, x in found.items()}
 
 
