@@ -47,8 +47,12 @@ SMALL = {"steps": 40, "batch": 24, "flow_steps": 1, "width": 8}
 @pytest.mark.parametrize(
     ("name", "hyper"),
     [
-        ("dpi-ode", {"prior": "analytic", "steps": 1500}),
-        ("dpi-ode", {"steps": 600, "batch": 128, "width": 32, "flow_steps": 2, "learning_rate": 3e-3}),
+        pytest.param("dpi-ode", {"prior": "analytic", "steps": 1500}, marks=pytest.mark.slow),
+        pytest.param(
+            "dpi-ode",
+            {"steps": 600, "batch": 128, "width": 32, "flow_steps": 2, "learning_rate": 3e-3},
+            marks=pytest.mark.slow,
+        ),
         ("dpi-elbo", {"steps": 3000, "width": 32, "flow_steps": 2}),
         ("dpi-mixture", {"prior": "analytic", "steps": 1000, "components": 2}),
     ],
@@ -84,7 +88,9 @@ def test_the_mixture_weighs_the_modes_of_seed2d(prior: str) -> None:
     assert passed >= 4
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", ["dpi-elbo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("dpi-ode", "dpi-mixture"))]
+)
 def test_a_key_gives_its_draws_and_row_i_does_not_know_of_the_others(name: str) -> None:
     """And what is compiled for the first of these runs, outside of its training time, serves them all."""
     instance, compiled = load("seed2d", 0), _advance._cache_size()

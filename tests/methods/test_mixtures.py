@@ -15,11 +15,6 @@ from tests.methods.cases import LG1
 SEED2D = load("seed2d", 0)
 EXACT_MEAN = np.array([-0.239922, -0.157932])
 HEAVY = 0.695603
-ALD = {
-    "sigma_max": 20.0,
-    "sigma_min": 0.03,
-    "gamma": 1 / np.hypot(2.0, 1.7),
-}  # gamma_t = sigma_t: ||A|| is hypot(2, 1.7)
 
 
 def _draw(name: str, preset: str, hyper: dict[str, Any], problem: Any, n: int) -> np.ndarray:
@@ -28,23 +23,8 @@ def _draw(name: str, preset: str, hyper: dict[str, Any], problem: Any, n: int) -
 
 
 def _within(found: Any, expected: Any, error: Any, errors: float = 4.0) -> None:
+    assert np.isfinite(found).all()
     np.testing.assert_array_less(np.abs(np.asarray(found) - expected), errors * np.asarray(error))
-
-
-@pytest.mark.parametrize(
-    ("name", "preset", "hyper", "n", "expected"),
-    [
-        ("dps", "calibrated", {}, 5000, -0.454),
-        ("ancestral-mmps", "paper", {}, 10000, -0.219),
-        ("ancestral-pigdm", "default", {}, 5000, -0.055),
-        ("annealed-langevin", "default", ALD, 5000, -0.075),
-        ("annealed-langevin", "default", {**ALD, "steps": 10000, "steps_per_level": 50}, 2000, -0.104),
-    ],
-)
-def test_the_bias_of_the_first_mean(name: str, preset: str, hyper, n: int, expected: float):
-    """The exact value is -.240. Each is far from what the others give, apart from the last two."""
-    x = _draw(name, preset, hyper, SEED2D.problem, n)[:, 0]
-    _within(x.mean(), expected, x.std() / n**0.5)
 
 
 def test_the_released_step_of_dps_keeps_one_mode():
