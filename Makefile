@@ -42,7 +42,7 @@ speed: .venv/.cpu
 check: test lint gate
 
 # One environment from the pinned versions; made anew when a pin or a dependency changes. Its bytecode is compiled on all
-# cores, which pip does on one.
+# cores, which pip does on one; some packages hold files that are not for this Python, which is no error.
 .venv/.%: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".[dev$(if $(filter cuda,$*),$(comma)cuda)]"
