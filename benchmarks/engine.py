@@ -150,13 +150,15 @@ def _configure() -> None:
 
     dask.config.refresh(paths=[], env={})
     import distributed.batched  # adds its defaults
+    import distributed.utils
     from tornado.ioloop import IOLoop
 
     dask.config.set(_SETTINGS)
     # A job that is sent just before the clock on the wall is set back would wait in the engine until that time is there
-    # again, and its sampler be blamed: what the engine sends in this process goes by a clock that does not jump.
-    loop, batched = cast(Any, IOLoop), cast(Any, distributed.batched)
-    loop.time, batched.time = staticmethod(time.monotonic), time.monotonic
+    # again, and its sampler be blamed: what the engine sends in this process goes by a clock that does not jump, and
+    # what it says about slow disks too.
+    loop, batched, utils = cast(Any, IOLoop), cast(Any, distributed.batched), cast(Any, distributed.utils)
+    loop.time, batched.time, utils.time = staticmethod(time.monotonic), time.monotonic, time.monotonic
     for name in ("distributed", "distributed.client", "distributed.gc"):  # they have levels of their own
         logging.getLogger(name).setLevel(logging.CRITICAL)
 

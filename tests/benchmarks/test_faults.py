@@ -237,6 +237,23 @@ def test_every_command_tries_its_plugins_first(tmp_path: Path) -> None:
     assert "bad.py ends the process that imports it, with exit code 0" in found.stderr
 
 
+def test_a_clock_that_jumps_is_not_told_as_a_slow_disk() -> None:
+    """In a process whose clock was wrong from the start, as in a round of faults."""
+    program = """
+import time
+from tests.benchmarks.chaotic import jump_the_clock
+jump_the_clock(0)
+from benchmarks.engine import _configure
+_configure()
+from distributed.utils import warn_on_duration
+for _ in range(6):
+    with warn_on_duration("1s", "slow"):
+        time.sleep(0.013)
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert (found.returncode, found.stderr) == (0, "")
+
+
 @pytest.mark.slow
 def test_two_hundred_faults_of_every_kind(tmp_path: Path) -> None:
     instances, kinds = 2, {*AROUND, *(kind for kind, _, _ in IN_A_TASK.values())}
