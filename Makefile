@@ -1,6 +1,7 @@
 # make leaderboard              run the quick suite, print the table
 # SUITE=full make leaderboard   the full one; DEVICE=cuda on a GPU
 # make test                     all tests but those that take minutes; make slow: those
+# make laws                     every sampler against the laws that it must obey, and the table of them in runs/laws.md
 # make gate                     the ci suite against its baseline: fails if a sampler got worse or slower
 # make speed                    timings, kept in runs/speed.json; compare two such files with run_benchmark.py compare
 # make check                    what continuous integration runs
@@ -13,7 +14,7 @@ comma := ,
 # Tests that look at the clock are not run beside others.
 ALONE := tests/benchmarks/test_faults.py tests/benchmarks/test_guard.py tests/reports/page/test_page_large.py
 
-.PHONY: leaderboard test slow lint gate speed check clean
+.PHONY: leaderboard test slow laws lint gate speed check clean
 
 leaderboard: .venv/.$(DEVICE)
 	$(BIN)/python run_benchmark.py run --suite $(SUITE) --device $(DEVICE)
@@ -24,6 +25,11 @@ test: .venv/.cpu
 
 slow: .venv/.cpu
 	$(BIN)/python -m pytest tests -m slow --timeout=7200
+
+laws: .venv/.cpu
+	mkdir -p runs
+	$(BIN)/python -m pytest tests/methods -m "slow or not slow" --timeout=7200 --numprocesses=auto --maxprocesses=4 \
+		--dist=loadfile --laws runs/laws.md
 
 lint: .venv/.cpu
 	$(BIN)/ruff check .

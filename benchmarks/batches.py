@@ -12,6 +12,7 @@ from benchmarks.devices import peak_bytes, reset_peak, wait
 from benchmarks.execute import Drawn, Program, Programs, execute, host, judged
 from benchmarks.stacks import Stack, chunks, stacked
 from benchmarks.tasks import Task
+from benchmarks.work import Work
 from methods import METHODS
 from problems.arrays import Key
 
@@ -26,7 +27,7 @@ def execute_batch(task: Task, programs: Programs) -> Drawn:
     Raises:
         Exception: whatever the method raises.
     """
-    if task.framework == "jax" and METHODS[task.method].framework == "array":
+    if task.framework == "jax" and METHODS[task.method].compiled:
         try:
             stack, keys = stacked(task)
             places = chunks(task)
@@ -49,7 +50,8 @@ def _at_once(
         parts.append(samples)
     seconds = time.perf_counter() - start
     peak = program.device_bytes or peak_bytes(task.device, task.framework)
-    first = dataclasses.replace(parts[0], nfe=_first(parts[0].nfe), vjp=_first(parts[0].vjp))
+    own = {name: _mean([getattr(part, name) for part in parts], task.instances) for name in ("nfe", "vjp")}
+    first = dataclasses.replace(parts[0], **own)
     work, remark = judged(program.work, first)
     log_prob = None if first.log_prob is None else _joined([part.log_prob for part in parts], task.instances)
     info = {name: float(np.mean(_joined([p.info[name] for p in parts], task.instances))) for name in first.info}
@@ -70,8 +72,10 @@ def _one_by_one(task: Task, programs: Programs) -> Drawn:
     alone = dataclasses.replace(task, instances=1)
     drawn = [execute(dataclasses.replace(alone, instance=task.instance + i), programs) for i in range(task.instances)]
     densities = [one.log_prob for one in drawn if one.log_prob is not None]
+    works = [dataclasses.astuple(one.work) for one in drawn if one.work is not None]
     return dataclasses.replace(
         drawn[0],
+        work=Work(*np.mean(works, axis=0).tolist()) if len(works) == len(drawn) else None,
         x=np.stack([one.x for one in drawn]),
         log_prob=np.stack(densities) if len(densities) == len(drawn) else None,
         seconds_compile=sum(one.seconds_compile for one in drawn),
@@ -87,6 +91,6 @@ def _joined(parts: list[Any], count: int) -> np.ndarray:
     return np.concatenate([host(part) for part in parts])[:count]
 
 
-def _first(counted: Any) -> Any:
-    """A method's own count, the same for every instance."""
-    return None if counted is None else host(counted)[0]
+def _mean(counted: list[Any], count: int) -> float | None:
+    """A method's own count, the mean over instances: where steps adapt to the problem they differ."""
+    return None if counted[0] is None else float(np.mean(_joined(counted, count)))

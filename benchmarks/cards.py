@@ -36,6 +36,8 @@ def _method(entry: Method) -> dict[str, Any]:
         "presets": entry.presets,
         "oracle": entry.oracle,
         "particle": entry.particle,
+        "point": entry.point,
+        "max_dim": entry.max_dim,
         "plugin": source.name if source else "",
     }
 

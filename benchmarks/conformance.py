@@ -60,27 +60,46 @@ def check_file(path: Path, executor: Executor, limit_seconds: float = CHECK_SECO
 def check_method(entry: Method) -> list[Finding]:
     """The findings for a sampler with its default preset, from about fifteen runs and thirty more of four samples.
 
-    A sampler that does not run, or does not return what it should, is not checked further.
+    A sampler that does not run, or does not return what it should, is not checked further; nor is a point estimate for
+    its spread, or one of images on vectors.
     """
     trial = Trial(entry)
     with one_thread():
         findings = _findings(trial, "runs", _runs)
         if all(finding.ok for finding in findings):
-            findings += [finding for title, check in CHECKS.items() for finding in _findings(trial, title, check)]
+            for title in _applicable(entry):
+                findings += _findings(trial, title, CHECKS[title])
     return findings
+
+
+def _applicable(entry: Method) -> list[str]:
+    """The checks that mean something for a method."""
+    if "image" in entry.requires:
+        return []
+    return [title for title in CHECKS if not entry.point or title in ("uses", "frameworks")]
 
 
 def _runs(trial: Trial) -> Verdicts:
     """A vector and an image, with sizes that occur nowhere else, and as many samples as the other checks need."""
+    of_images = "image" in trial.method.requires
     for kind, example, n in (("a vector", instance(), 7), ("an image", load("gaussian-field-16", 0), 5)):
+        if of_images and kind == "a vector":
+            continue
         problem = trial.carried(example)
         for sentence in _wrong_return(trial.run(problem, trial.key(1), n), problem, n, trial.framework):
             yield fault(f"{sentence} (for {kind})")
             return
+    if of_images:
+        yield fine("returns finite samples of the right shape and type for an image; the other checks are of vectors")
+        return
     x = trial.draw()
     finite = float(np.isfinite(x).mean())
     if finite < 1:
         yield fault(_not_finite(finite))
+    elif trial.method.point:
+        yield fine(
+            "returns finite estimates of the right shape and type; being a point estimate, its spread is not checked"
+        )
     elif np.ptp(x, axis=0).max() == 0:
         yield fault("all samples of a run are the same: a point estimate, or random numbers that all samples share")
     else:
@@ -175,7 +194,9 @@ def _needs(record: Record, work: Work | None, method: Method) -> Verdict:
             f"uses {', '.join(parts)} without requires={{{', '.join(map(repr, sorted(missing)))}}}: on a problem that "
             "lacks it the sampler fails where it should be skipped"
         )
-    visible = {"svd", "prior_log_prob", "prior_sample"} | ({"differentiable"} if work is not None else set())
+    visible = {"svd", "prior_log_prob", "prior_sample", "prior_cov"} | (
+        {"differentiable"} if work is not None else set()
+    )
     idle = sorted((method.requires & visible) - used)
     if idle:
         return fine(f"requires {', '.join(idle)} but did not use it here: it is skipped where it could run")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.executor import Job
-from benchmarks.judge import Metrics
+from benchmarks.judge import Metrics, told
 from benchmarks.pictures import INSTANCES
 from benchmarks.plan import Planned
 from benchmarks.progress import Reporter
@@ -71,7 +71,7 @@ def to_score(task: Task, run: RunDirectory) -> tuple[Any, ...] | None:
     if kept is None or "x" not in kept:  # of a batch the ranks alone are kept
         return None
     arrays = [kept.get(name) for name in ("x", "log_prob", "exact_x", "exact_log_prob")]
-    return task.problem, task.instance, task.seed, *arrays
+    return task.problem, task.instance, task.seed, *arrays, *told(task.method, run.records[task.id].info)
 
 
 def keep_metrics(record: Record, reply: Metrics | Failure, run: RunDirectory) -> None:

@@ -22,12 +22,15 @@ def estimate_seconds(method: Method, task: Task, family: Family, *, first: bool)
     """Seconds for sampling and scoring, and for compiling if it is the first of its row and problem.
 
     A method counts as many evaluations as it has `steps` and corrector steps; each costs as three if the denoiser is
-    differentiated, and one more for every further backward pass (`iterations`).
+    differentiated, and one more for every further backward pass (`iterations`). Independent runs of particles count all
+    of them.
     """
     hyper = json.loads(task.hyper)
     evaluations = 1 + (hyper.get("corrector_steps") or 0)
     passes = evaluations * (3 + (hyper.get("iterations") or 0) if "differentiable" in method.requires else 1)
     row = _FIXED_SECONDS + family.dim * _NUMBER_SECONDS[family.kind]
     draws = task.n * task.instances * (_TORCH if task.framework == "torch" else 1.0)
-    sampling = (hyper.get("steps") or 1) * passes * draws * row
+    if hyper.get("runs") == "many":
+        draws *= hyper.get("particles") or 1
+    sampling = ((hyper.get("steps") or 1) + (hyper.get("warmup") or 0)) * passes * draws * row
     return sampling + _SCORE_SECONDS + (COMPILE_SECONDS if first else 0.0)

@@ -95,7 +95,7 @@ class Programs:
         """Compiles the programs of several tasks at once, one per CPU; one that fails is left to its own task."""
         missing: dict[Any, tuple[Task, Any, Key]] = {}
         for task in tasks:
-            if task.framework == "jax" and METHODS[task.method].framework == "array":
+            if task.framework == "jax" and METHODS[task.method].compiled:
                 with suppress(ValueError):  # instances that cannot be stacked: they run one by one
                     problem, key = _inputs(task)
                     missing.setdefault(_signature(task, problem), (task, problem, key))
@@ -225,7 +225,7 @@ def _make(task: Task, problem: Problem | Stack, key: Key) -> Program:
         return _compiled_stack(run, problem, key, task)
     if task.framework == "torch":
         return _counted_in_torch(run, problem, key, task.n)
-    if METHODS[task.method].framework == "jax":  # it compiles what it wants, when it wants
+    if not METHODS[task.method].compiled:  # it compiles what it wants, when it wants
         return Program(run, None, 0.0)
     return _compiled(run, problem, key, task)
 

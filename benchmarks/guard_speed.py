@@ -25,9 +25,11 @@ from benchmarks.tasks import Task
 from benchmarks.work import Work, count_jaxpr, counted
 from methods import METHODS
 from methods.guidance import denoiser
-from methods.reverse_sde import Steps, ddpm_steps, start_normal
+from methods.integrators import Steps, ancestral_steps
+from methods.levels import ddpm_levels
+from methods.reverse_sde import start_normal
 from problems import load
-from problems.arrays import Key, make_key, normal, scan, split, vjp
+from problems.arrays import Key, Keys, make_key, normal, scan, split, vjp
 from problems.contract import Problem
 
 PROBLEM, N, STEPS, ROUNDS = "gmm25-80-1", 250, 50, 61
@@ -50,7 +52,7 @@ class Parts:
 def bare(problem: Problem, key: Key, n: int, parts: Parts) -> Any:
     """A scan that does nothing but these parts, (n, *shape)."""
 
-    def step(x: Any, row: Steps, keys: list[Key]) -> Any:
+    def step(x: Any, row: Steps, keys: Keys) -> Any:
         for i in range(parts.denoised):
             pulls = parts.backward // parts.denoised + (i < parts.backward % parts.denoised)
             if not pulls:
@@ -66,7 +68,13 @@ def bare(problem: Problem, key: Key, n: int, parts: Parts) -> Any:
         return x
 
     first, second = split(key, 2)
-    return scan(step, start_normal(problem, first, n), ddpm_steps(problem, parts.steps), second, max(parts.draws, 1))
+    return scan(
+        step,
+        start_normal(problem, first, n),
+        ancestral_steps(ddpm_levels(problem, parts.steps)),
+        second,
+        max(parts.draws, 1),
+    )
 
 
 def plain(x: Any, atoms: Any, key: Any) -> Any:

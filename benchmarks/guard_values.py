@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from methods.reverse_sde import Steps, continuous_steps, ddpm_steps, karras_levels, score_sde_steps
+from methods.integrators import Steps, ancestral_steps, continuous_steps, ddim_steps, reverse_diffusion_steps
+from methods.levels import ddpm_levels, karras_levels, score_sde_levels
 from problems import FAMILIES, Instance, load
 
 STEPS = 50
@@ -23,10 +24,10 @@ Values = dict[str, dict[str, list[float]]]
 GRIDS: dict[str, Callable[[Any], Steps]] = {
     "continuous_steps karras": lambda problem: continuous_steps(problem, STEPS),
     "continuous_steps score-sde": lambda problem: continuous_steps(problem, STEPS, "score-sde"),
-    "score_sde_steps": lambda problem: score_sde_steps(problem, STEPS),
-    "score_sde_steps last_noise": lambda problem: score_sde_steps(problem, STEPS, last_noise=True),
-    "ddpm_steps small": lambda problem: ddpm_steps(problem, STEPS),
-    "ddpm_steps large": lambda problem: ddpm_steps(problem, STEPS, "large"),
+    "reverse_diffusion_steps": lambda problem: reverse_diffusion_steps(score_sde_levels(problem, STEPS)),
+    "ancestral_steps small": lambda problem: ancestral_steps(ddpm_levels(problem, STEPS)),
+    "ancestral_steps large": lambda problem: ancestral_steps(ddpm_levels(problem, STEPS), "large"),
+    "ddim_steps": lambda problem: ddim_steps(ddpm_levels(problem, STEPS, "quadratic"), 0.5),
 }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import scores
 from benchmarks.execute import instance_of
 from benchmarks.tasks import seed_words
+from methods import METHODS
 from problems import FAMILIES
 
 Metrics = dict[str, tuple[float, float]]
@@ -23,12 +24,14 @@ def evaluate(
     log_prob: np.ndarray | None,
     exact_x: np.ndarray | None = None,
     exact_log_prob: np.ndarray | None = None,
+    log_evidence: tuple[float, float] | None = None,
+    point: bool = False,
     x_true: np.ndarray | None = None,
 ) -> Metrics:
     """The metrics of samples x, (n, *shape), of one instance; the reference is that of the instance, seed and n.
 
     The log densities of a method that has them: at its samples, and at exact draws. `x_true`: in place of the truth of
-    the instance.
+    the instance. See `told` for the rest.
     """
     instance = instance_of(problem, index)
     values = scores.evaluate(
@@ -39,8 +42,17 @@ def evaluate(
         log_prob=log_prob,
         exact_x=exact_x,
         exact_log_prob=exact_log_prob,
+        log_evidence=log_evidence,
+        point=point,
     )
     return {name: (float(value), float(error)) for name, (value, error) in values.items()}
+
+
+def told(method: str, info: dict[str, float]) -> tuple[tuple[float, float] | None, bool]:
+    """What a method says of itself that its metrics depend on: `log_evidence` and `point` of `evaluate`."""
+    estimate = info.get("log_evidence")
+    evidence = None if estimate is None else (estimate, info.get("log_evidence_stderr", float("nan")))
+    return evidence, method in METHODS and METHODS[method].point  # the plugin may be absent now
 
 
 def floor(problem: str, index: int, n: int, seed: int, draws: int) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from benchmarks.plugins import source_of
 from benchmarks.tuned_presets import presets_of
-from methods import METHODS
+from methods import METHODS, Method
 from methods.registry import FRAMEWORKS
 from problems import FAMILIES
 from problems.names import lookup
@@ -35,7 +35,7 @@ def _methods() -> list[str]:
     rows = []
     for method in METHODS.values():
         presets = ", ".join(name for name in presets_of(method.name) if name != "default")
-        marks = [mark for mark, on in (("oracle", method.oracle), ("particle", method.particle)) if on]
+        marks = [mark for mark, on in _marks(method) if on]
         marks += ["plugin"] if source_of(method.name) else []
         rows.append(
             (
@@ -47,6 +47,31 @@ def _methods() -> list[str]:
             )
         )
     return aligned([("name", "runs in", "needs", "presets", "")], rows)
+
+
+def _capabilities() -> list[str]:
+    """Which method runs on which problems, and what it lacks on the others; problems that provide the same are one.
+
+    The last column is the number of dimensions up to which a method runs at all.
+    """
+    kinds: dict[tuple[str, ...], list[str]] = {}
+    for family in FAMILIES.values():
+        kinds.setdefault(tuple(sorted(family.provides)), []).append(family.name)
+    rows = [
+        (
+            method.name,
+            *(", ".join(sorted(method.requires - set(kind))) or "yes" for kind in kinds),
+            "any" if method.max_dim is None else f"{method.max_dim}",
+        )
+        for method in METHODS.values()
+    ]
+    told = [(f"{i}:", ", ".join(names)) for i, names in enumerate(kinds.values(), 1)]
+    head = ("method", *(f"on {i}" for i in range(1, len(kinds) + 1)), "dimensions")
+    return [*aligned((), told), "", *aligned([head], rows)]
+
+
+def _marks(method: Method) -> tuple[tuple[str, bool], ...]:
+    return ("oracle", method.oracle), ("particle", method.particle), ("point estimate", method.point)
 
 
 def _metrics() -> list[str]:
@@ -70,6 +95,7 @@ _LISTS: dict[str, Callable[[], list[str]]] = {
     "methods": _methods,
     "metrics": _metrics,
     "suites": _suites,
+    "capabilities": _capabilities,
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -86,16 +88,17 @@ def make_plan(suite: Suite, request: Request) -> Plan:
         family = FAMILIES[problem]
         sizes = suite.sizes_of(family)
         instances = request.instances or sizes.instances
-        cells = [_cell(row, family, request, suite, sizes) for row in rows]
-        for instance in range(1 if suite.batched else instances):
-            for row, cell in zip(rows, cells, strict=True):
-                if not _within_limits(row.method, problem, instance, suite.limits, request):
-                    continue
-                batch = instances if suite.batched else 1
-                sized = replace(cell, task=replace(cell.task, instance=instance, instances=batch))
-                seconds = _estimate(sized, family, suite, first=instance == 0)
-                for repeat in range(suite.repeats):
-                    tasks.append(replace(sized, task=replace(sized.task, repeat=repeat), seconds=seconds))
+        runs, batch = (1, instances) if suite.batched else (instances, 1)
+        cells: list[tuple[Planned, Planned, float]] = []
+        for row, one in _cells(rows, family, request, suite, sizes):
+            cell = replace(one, task=replace(one.task, instances=batch))
+            first, later = (replace(cell, seconds=_estimate(cell, row, family, suite, first=f)) for f in (True, False))
+            cells.append((first, later, _most_instances(row, problem, suite.limits, request)))
+        for instance in range(runs):
+            for first, later, most in cells:
+                chosen = later if instance else first
+                for repeat in range(suite.repeats if instance < most else 0):
+                    tasks.append(replace(chosen, task=replace(chosen.task, instance=instance, repeat=repeat)))
     if not tasks:
         raise UsageError("nothing to run: the suite's limits exclude every selected pair of a problem and a method")
     sizes_used = {problem: suite.sizes_of(FAMILIES[problem]) for problem in problems}
@@ -136,18 +139,43 @@ def _framework(method: Method, wanted: str) -> str | None:
     return wanted if wanted in available else None
 
 
+def _cells(
+    rows: list[Row], family: Family, request: Request, suite: Suite, sizes: Sizes
+) -> Iterator[tuple[Row, Planned]]:
+    """Every row, and again with more steps those that have as many as the suite says, and from it."""
+    for row in rows:
+        first = _cell(row, family, request, suite, sizes)
+        yield row, first
+        asked = {**METHODS[row.method].presets.get(row.preset, {}), **overrides_of(row.method, request.overrides)}
+        steps = json.loads(first.task.hyper).get("steps")
+        if "steps" in asked or not sizes.steps == _steps(row, suite, sizes) == steps:
+            continue
+        for steps in sizes.more_steps:
+            chosen = (*request.overrides, Override(row.method, "steps", steps))
+            yield row, _cell(row, family, replace(request, overrides=chosen), suite, sizes)
+
+
+def _steps(row: Row, suite: Suite, sizes: Sizes) -> int:
+    """The steps that a suite gives to a row, unless its preset has its own; 0 leaves it those of the method."""
+    limits = (limit.steps for limit in suite.limits if limit.concerns(row.method, row.preset))
+    return next((steps for steps in limits if steps is not None), 0 if METHODS[row.method].own_steps else sizes.steps)
+
+
 def _cell(row: Row, family: Family, request: Request, suite: Suite, sizes: Sizes) -> Planned:
     """The first task of a cell, with the reason if it cannot run."""
     method = METHODS[row.method]
     chosen = overrides_of(row.method, request.overrides)
     preset = tuned_on(family.name, row.method) if row.preset == NAME else method.presets[row.preset]
     fixed = {**(preset or {}), **chosen}
-    limited = [limit.steps for limit in suite.limits if limit.steps is not None and limit.concerns(row.method)]
-    steps = limited[0] if limited else sizes.steps
+    steps = _steps(row, suite, sizes)
     sized: dict[str, Any] = {"steps": steps} if steps and "steps" in method.hyper and "steps" not in fixed else {}
     framework = _framework(method, request.framework)
     missing = sorted(method.requires - family.provides)
     skip = f"{row.method} needs {' and '.join(missing)}, which {family.name} does not provide" if missing else ""
+    if method.max_dim is not None and family.dim > method.max_dim:
+        skip = f"{row.method} takes at most {method.max_dim} dimensions, {family.name} has {family.dim}"
+    if suite.batched and method.point:
+        skip = f"{row.method} estimates one signal, and its spread is no statement that could be calibrated"
     if preset is None:
         skip = f"{row.method} was not tuned on {family.name}"
     if framework is None:
@@ -170,24 +198,24 @@ def _cell(row: Row, family: Family, request: Request, suite: Suite, sizes: Sizes
     return Planned(task, skip, 0.0)
 
 
-def _estimate(cell: Planned, family: Family, suite: Suite, *, first: bool) -> float:
-    method = cell.task.method
-    told = [limit.seconds for limit in suite.limits if limit.seconds and limit.concerns(method)]
+def _estimate(cell: Planned, row: Row, family: Family, suite: Suite, *, first: bool) -> float:
+    told = [limit.seconds for limit in suite.limits if limit.seconds and limit.concerns(row.method, row.preset)]
     if cell.skip:
         return 0.0
-    return told[0] if told else estimate_seconds(METHODS[method], cell.task, family, first=first)
+    return told[0] if told else estimate_seconds(METHODS[row.method], cell.task, family, first=first)
 
 
-def _within_limits(method: str, problem: str, instance: int, limits: list[Limit], request: Request) -> bool:
+def _most_instances(row: Row, problem: str, limits: list[Limit], request: Request) -> float:
     """The suite's limits hold, except where the user names problems and methods, or the number of instances."""
+    most = math.inf
     for limit in limits:
-        if limit.concerns(method):
+        if limit.concerns(row.method, row.preset):
             named = request.problems and request.methods
             if not named and not any(fnmatchcase(problem, pattern) for pattern in limit.problems):
-                return False
-            if request.instances is None and limit.instances is not None and instance >= limit.instances:
-                return False
-    return True
+                return 0
+            if request.instances is None and limit.instances is not None:
+                most = min(most, limit.instances)
+    return most
 
 
 def sample_bytes(task: Task) -> int:
@@ -199,13 +227,13 @@ def sample_bytes(task: Task) -> int:
 
 def _keep_within(tasks: list[Planned], gib: float) -> list[Planned]:
     """Samples are given up from the last instances of the largest problems, and from instance 0 last of all."""
-    excess = sum(sample_bytes(p.task) for p in tasks if not p.skip) - gib * 2**30
-    order = sorted(tasks, key=lambda p: (p.task.instance == 0, -sample_bytes(p.task), -p.task.instance))
-    dropped: set[str] = set()
-    for planned in order:
+    sizes = [0 if p.skip else sample_bytes(p.task) for p in tasks]
+    excess = sum(sizes) - gib * 2**30
+    dropped: set[int] = set()
+    for i in sorted(range(len(tasks)), key=lambda i: (tasks[i].task.instance == 0, -sizes[i], -tasks[i].task.instance)):
         if excess <= 0:
             break
-        if not planned.skip:
-            dropped.add(planned.task.id)
-            excess -= sample_bytes(planned.task)
-    return [replace(p, keep=p.task.id not in dropped) for p in tasks]
+        if sizes[i]:
+            dropped.add(i)
+            excess -= sizes[i]
+    return [replace(p, keep=False) if i in dropped else p for i, p in enumerate(tasks)]

@@ -43,7 +43,7 @@ def key(trial: Trial) -> Verdicts:
 def rows(trial: Trial) -> Verdicts:
     """Sample i does not depend on the other samples: the same noise with fewer rows, and the scatter of means."""
     if trial.method.particle:
-        yield fine("not checked: a particle method, whose samples interact by design")
+        yield fine("not checked: its samples depend on each other, by design")
         return
     coupled = (
         "the samples are coupled: {}; a norm, step size or statistic is taken over the whole batch instead of per "

@@ -28,7 +28,9 @@ class Sizes(Section):
 
     Attributes:
         problems: glob patterns. max_dim: only problems of at most this dimension.
-        n: samples per task. steps: for the methods that have `steps`. instances: 0 .. instances - 1.
+        n: samples per task. steps: for the methods that have `steps`, except where they have `own_steps`.
+        instances: 0 .. instances - 1.
+        more_steps: further numbers of steps, each a row of its own like 'dps[steps=20]'.
         budget_seconds: when the tasks of one problem have taken this long, the rest of them are skipped.
     """
 
@@ -36,6 +38,7 @@ class Sizes(Section):
     max_dim: Count | None = None
     n: Annotated[int, Field(ge=2, strict=True)]
     steps: Count
+    more_steps: list[Count] = []
     instances: Count
     budget_seconds: Annotated[float, Field(gt=0)] = 86400.0
 
@@ -49,7 +52,8 @@ class Limit(Section):
     """Expensive methods: only on these problems, and only on the first instances.
 
     Attributes:
-        steps: in place of those of the sizes, for methods whose steps are of training; 0 leaves the method its own.
+        methods: patterns; 'tds' means all its presets, 'tds[one-run]' one, 'tds[default]' the one without a name.
+        steps: in place of those of the sizes; 0 leaves the method its own.
         seconds: what one task takes, for the estimate, where that does not follow from its steps.
     """
 
@@ -59,9 +63,13 @@ class Limit(Section):
     steps: Annotated[int, Field(ge=0, strict=True)] | None = None
     seconds: Annotated[float, Field(gt=0)] | None = None
 
-    def concerns(self, method: str) -> bool:
-        """Whether a method is limited."""
-        return any(fnmatchcase(method, pattern) for pattern in self.methods)
+    def concerns(self, method: str, preset: str) -> bool:
+        """Whether a method with a preset is limited."""
+        parts = [pattern.partition("[") for pattern in self.methods]
+        return any(
+            fnmatchcase(method, name) and (not bracket or fnmatchcase(preset, rest.removesuffix("]")))
+            for name, bracket, rest in parts
+        )
 
 
 class Suite(Section):

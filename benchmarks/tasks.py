@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
@@ -47,7 +46,7 @@ class Task:
     @property
     def id(self) -> str:
         """A digest of every field: two tasks with the same id give the same samples."""
-        fields = dataclasses.asdict(self)
+        fields = dict(vars(self))
         if self.instances == 1:  # the ids of one instance are older than batches
             del fields["instances"]
         return digest(fields)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -136,6 +136,7 @@ class Trial:
         self._started = time.process_time()
         self._longest = 0.0
         self._drawn: dict[Any, np.ndarray] = {}
+        self._programs: dict[int, Callable[[Problem, Key], Any]] = {}
 
     def carried(self, instance: Instance, framework: str = "") -> Problem:
         """What the sampler may see of an instance: an oracle gets the posterior."""
@@ -146,19 +147,22 @@ class Trial:
         return make_key(self.framework, [seed])
 
     def run(self, problem: Problem, key: Key, n: int) -> Samples:
-        """One run.
+        """One run, as it is written.
 
         Raises:
             OutOfTime: if it would probably end after LIMIT_SECONDS.
         """
+        return self._timed(lambda: self.method.run(problem, key, n=n, **self.hyper))
+
+    def _timed(self, run: Callable[[], Any]) -> Any:
         start = time.process_time()
         if start - self._started + self._longest > LIMIT_SECONDS and self._longest > 0:
             raise OutOfTime(f"one run takes {self._longest:.0f} s, and all may take {LIMIT_SECONDS:.0f} s")
-        samples = self.method.run(problem, key, n=n, **self.hyper)
+        samples = run()
         if self.framework == "jax":
             import jax
 
-            jax.block_until_ready(getattr(samples, "x", None))
+            jax.block_until_ready(getattr(samples, "x", samples))
             jax.effects_barrier()
         self._longest = max(self._longest, time.process_time() - start)
         return samples
@@ -167,8 +171,32 @@ class Trial:
         """Samples of `instance(**changes)`, (n, 6); kept, so that checks may ask for the same."""
         asked = (seed, n, *sorted(changes.items()))
         if asked not in self._drawn:
-            self._drawn[asked] = host(self.run(self.carried(instance(**changes)), self.key(seed), n).x)
+            problem, key = self.carried(instance(**changes)), self.key(seed)
+            self._drawn[asked] = host(self._timed(lambda: self._program(n)(problem, key)))
         return self._drawn[asked]
+
+    def _program(self, n: int) -> Callable[[Problem, Key], Any]:
+        """(problem, key) -> x, in JAX compiled as a whole where that is possible: else its loops are in every run."""
+
+        def sample(problem: Problem, key: Key) -> Any:
+            return self.method.run(problem, key, n=n, **self.hyper).x
+
+        if self.framework == "torch":
+            return sample
+        if n not in self._programs:
+            import jax
+
+            compiled = jax.jit(sample)
+
+            def attempt(problem: Problem, key: Key) -> Any:
+                try:
+                    return compiled(problem, key)
+                except Exception:  # it looks at values, or converts them
+                    self._programs[n] = sample
+                    return sample(problem, key)
+
+            self._programs[n] = attempt
+        return self._programs[n]
 
 
 def host(x: Any) -> np.ndarray:

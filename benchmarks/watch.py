@@ -21,12 +21,19 @@ NEEDS = {
     ("operator", "norm"): "linear",
     ("operator", "pseudo_inverse"): "svd",
     ("operator", "gram_solve"): "svd",
+    ("operator", "gram_log_det"): "svd",
     ("operator", "project_range"): "svd",
+    ("operator", "singular_values"): "svd",
+    ("operator", "spectral"): "svd",
+    ("operator", "spectral_sum"): "svd",
+    ("operator", "spectral_energy"): "svd",
     ("operator", "rank"): "svd",
     ("noise", "std"): "gaussian_noise",
+    ("noise", "log_likelihood"): "likelihood",
     ("prior", "log_prob"): "prior_log_prob",
     ("prior", "sample"): "prior_sample",
     ("prior", "sample_components"): "prior_sample",
+    ("prior", "cov"): "prior_cov",
 }
 """What a method must require when it uses a part of the problem."""
 

@@ -7,7 +7,7 @@ adds to a tally when it is passed, forward or backward, in a call of its own.
 
 A count is rows evaluated / n, that is per sample. `nfe`: denoise, score and log_prob of the prior. `vjp`: passes
 through their derivative, backward or forward. `operator_calls`: uses of the operator (A, its adjoint, pseudo-inverse,
-solve or projection) and derivative passes through them.
+solve, projection or another function of its singular values) and derivative passes through them.
 """
 
 from __future__ import annotations
@@ -86,6 +86,12 @@ class CountedOperator:
 
     def project_range(self, x: Array) -> Array:
         return _marked(self, self.inner.project_range, "operator", x)
+
+    def spectral(self, x: Array, *args: Any) -> Array:
+        return _marked(self, self.inner.spectral, "operator", x, *args)
+
+    def spectral_energy(self, x: Array, *args: Any) -> Array:
+        return _marked(self, self.inner.spectral_energy, "operator", x, *args)
 
     def __getattr__(self, name: str) -> Any:
         return _inner(self, name)

@@ -19,7 +19,7 @@ from benchmarks.execute import Programs, execute, instance_of
 from benchmarks.guard_moments import moments
 from benchmarks.guard_speed import bare_speed, overhead, speed
 from benchmarks.guard_values import values
-from benchmarks.judge import evaluate, floor
+from benchmarks.judge import evaluate, floor, told
 from benchmarks.pictures import picture
 from benchmarks.planted import gate, plantable
 from benchmarks.plugins import load_entry_points, load_file
@@ -143,11 +143,20 @@ def run_task(task: Task, programs: Programs) -> tuple[Record, dict[str, np.ndarr
     status, reason = verdict(drawn, instance_of(task.problem, task.instance).problem.prior)
     work = dataclasses.asdict(drawn.work) if drawn.work else {}
     densities = {name: getattr(drawn, name) for name in ("log_prob", "exact_x", "exact_log_prob")}
+    log_evidence, point = told(task.method, drawn.info)
     record = Record(
         task=task,
         status=status,
         reason=reason,
-        metrics=evaluate(task.problem, task.instance, task.seed, x=drawn.x, **densities),
+        metrics=evaluate(
+            task.problem,
+            task.instance,
+            task.seed,
+            x=drawn.x,
+            **densities,
+            log_evidence=log_evidence,
+            point=point,
+        ),
         seconds_compile=drawn.seconds_compile,
         seconds_train=drawn.seconds_train,
         seconds_sample=drawn.seconds_sample,

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from methods.levels import LangevinLevels, langevin_levels
+from methods.mcmc import ula
 from methods.registry import Count, NonNegative, Positive, Samples, method
 from methods.reverse_sde import squared_norm
-from problems.arrays import Array, Key, linspace, namespace, normal, scan, split
+from methods.target import softened
+from problems.arrays import Array, Key, Keys, namespace, normal, scan, split
 from problems.contract import Problem
-from problems.names import UsageError
-
-
-class Level(NamedTuple):
-    """One Langevin step: the noise level and the step size."""
-
-    sigma: Array
-    eta: Array
 
 
 @method(
@@ -40,43 +35,26 @@ def annealed_langevin(
     """Langevin at decreasing noise levels, the measurement's variance annealed with them.
 
     x <- x + eta [score(x, sigma) + A^T (y - A x) / (noise_std^2 + gamma_t^2)] + sqrt(2 eta) z, eta = step_size sigma^2,
-    gamma_t = gamma ||A|| sigma, which keeps eta times the curvature below step_size (1 + 1 / gamma^2). steps = levels
-    times steps_per_level; the levels are geometric from sigma_max (default: the diameter of the prior, as in Song and
-    Ermon 2020, arXiv 2006.09011, technique 1) to sigma_min (default: a tenth of noise_std / ||A|| or of the least
-    standard deviation of an entry of x, whichever is smaller, because the raw last state keeps this noise). x starts
-    at sigma_max z, the law of the first level up to the prior's own spread, and the raw last state is returned.
+    gamma_t = gamma ||A|| sigma, which keeps eta times the curvature below step_size (1 + 1 / gamma^2); steps = levels
+    times steps_per_level, see `langevin_levels`. x starts at sigma_max z, the law of the first level up to the prior's
+    own spread, and the raw last state is returned.
     likelihood 'normalised' is the update of the released code: neither variance enters, the data gradient is rescaled
-    to data_weight times the norm of the score (per sample; over the batch in the code). It has no stationary law tied
-    to noise_std.
+    to data_weight times the norm of the score (per sample; over the batch in the code), with steps a tenth as long as
+    there unless step_size is given. It has no stationary law tied to noise_std, and no gamma.
     """
-    if sigma_max is not None and sigma_min is not None and sigma_max < sigma_min:
-        raise UsageError(
-            f"annealed-langevin: the levels fall, so sigma_max is at least sigma_min, got {sigma_max:g} < {sigma_min:g}"
-        )
+    levels = langevin_levels(problem, steps, steps_per_level, sigma_max, sigma_min)
     first, second = split(key, 2)
-    y, operator, noise_std = problem.y[None, :], problem.operator, problem.noise.std
-    xp = namespace(noise_std)
-    top = problem.prior.diameter if sigma_max is None else sigma_max * xp.ones_like(noise_std)
-    finest = xp.minimum(noise_std / operator.norm, xp.min(problem.prior.std))
-    bottom = 0.1 * finest if sigma_min is None else sigma_min * xp.ones_like(noise_std)
-    steps_per_level = min(steps_per_level, steps)
-    levels = steps // steps_per_level
-    ramp = linspace(0.0, 1.0, levels, noise_std)
-    sigma = xp.repeat(xp.exp(xp.log(top) + ramp * (xp.log(bottom) - xp.log(top))), steps_per_level)
+    xp = namespace(problem.y)
 
-    def step(x: Array, row: Level, keys: list[Key]) -> Array:
+    def step(x: Array, row: LangevinLevels, keys: Keys) -> Array:
+        eta = step_size * row.sigma**2
+        if likelihood == "gaussian":
+            return ula(x, softened(problem, row.sigma, gamma).gradient, eta, keys)
         score = problem.prior.score(x, row.sigma)
-        pull = operator.adjoint(y - operator(x))
-        if likelihood == "normalised":
-            squared = squared_norm(pull)
-            pull = (
-                pull
-                * data_weight
-                * (squared_norm(score) / xp.where(squared > 0, squared, xp.ones_like(squared))) ** 0.5
-            )
-        else:
-            pull = pull / (noise_std**2 + (gamma * operator.norm * row.sigma) ** 2)
-        return x + row.eta * (score + pull) + (2.0 * row.eta) ** 0.5 * normal(keys[0], x.shape, x)
+        pull = problem.operator.adjoint(problem.y[None, :] - problem.operator(x))
+        squared = squared_norm(pull)
+        longer = squared_norm(score) / xp.where(squared > 0, squared, xp.ones_like(squared))
+        return ula(x, lambda _: score + data_weight * longer**0.5 * pull, eta, keys)
 
-    x = top * normal(first, (n, *problem.shape), noise_std)
-    return Samples(scan(step, x, Level(sigma, step_size * sigma**2), second), nfe=levels * steps_per_level)
+    x = levels.sigma[0] * normal(first, (n, *problem.shape), problem.y)
+    return Samples(scan(step, x, levels, second), nfe=len(levels.sigma))

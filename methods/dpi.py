@@ -15,7 +15,7 @@ from problems.contract import Problem
 if TYPE_CHECKING:
     from methods.variational_training import Density
 
-_NEEDS = {"differentiable", "gaussian_noise"}
+_NEEDS = {"differentiable", "likelihood"}
 # The authors' two-dimensional demonstration: no warm-up, no decay, no clipping, no start at the prior's moments.
 _PAPER: dict[str, Any] = {
     "flow_steps": 8,
@@ -66,8 +66,6 @@ def _fit_flow(
     return Samples(
         x.reshape(n, *problem.shape),
         log_prob=trained.model.log_prob(x),
-        nfe=0,
-        vjp=0,
         train_seconds=trained.train_seconds,
         info=trained.info,
         log_density=lambda x: trained.model.log_prob(x.reshape(-1, problem.dim)),
@@ -79,6 +77,7 @@ def _fit_flow(
     framework="jax",
     requires=_NEEDS,
     presets={"paper": {**_PAPER, "rtol": 1e-3, "atol": 1e-5}, "fast": {}, "analytic": {"prior": "analytic"}},
+    own_steps=True,
 )
 def dpi_ode(
     problem: Problem,
@@ -122,7 +121,7 @@ def dpi_ode(
     return _fit_flow(problem, key, density, n=n, label="dpi-ode", **settings)
 
 
-@method("dpi-elbo", framework="jax", requires=_NEEDS, presets={"paper": _PAPER, "fast": {}})
+@method("dpi-elbo", framework="jax", requires=_NEEDS, presets={"paper": _PAPER, "fast": {}}, own_steps=True)
 def dpi_elbo(
     problem: Problem,
     key: Key,

@@ -14,8 +14,9 @@ from problems.names import UsageError
 @method(
     "dpi-mixture",
     framework="jax",
-    requires={"differentiable", "gaussian_noise"},
+    requires={"differentiable", "likelihood"},
     presets={"ode": {}, "elbo": {"prior": "elbo", "steps": 6000}, "analytic": {"prior": "analytic"}},
+    own_steps=True,
 )
 def dpi_mixture(
     problem: Problem,
@@ -82,8 +83,6 @@ def dpi_mixture(
     return Samples(
         x.reshape(n, *problem.shape),
         log_prob=best.model.log_prob(x),
-        nfe=0,
-        vjp=0,
         train_seconds=sum(one.train_seconds for one in fits),
         info={**best.info, "compile_seconds": sum(one.compile_seconds for one in fits)},
         log_density=lambda x: best.model.log_prob(x.reshape(-1, problem.dim)),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
-from methods.guidance import denoiser
+from methods import guidance
+from methods.integrators import Steps, ancestral_steps
+from methods.levels import ddpm_levels
 from methods.registry import Count, Positive, Samples, method
-from methods.reverse_sde import PREDICTORS, Steps, ddpm_steps, squared_norm, start_normal
-from problems.arrays import Array, Key, namespace, normal, scan, split, vjp
+from methods.residual_step import guided_step
+from methods.reverse_sde import reverse_sde, start_normal
+from problems.arrays import Array, Key, Keys, normal, scan, split
 from problems.contract import Problem
 
 
@@ -26,34 +30,29 @@ def dps(
     *,
     n: int,
     steps: Count = 1000,
-    scale: Positive = 2.0,
+    scale: Positive | None = None,
     weight: Literal["normalised", "likelihood"] = "normalised",
 ) -> Samples:
     """DPS: an ancestral step, then a gradient step on the residual of the denoised state.
 
     x' = ancestral mean + std z;  x <- x' - scale grad ||y - A x0_hat(x)||  (weight 'normalised'). The paper's step
-    zeta' / ||r|| in front of grad ||r||^2 is scale = 2 zeta', zeta' = 1; the released configurations use .3. The norm
-    is per sample (the released code takes one over the batch). weight 'likelihood' uses the score of the likelihood,
-    -(1 / (2 noise_std^2)) grad ||r||^2, which moves the ancestral mean by beta / sqrt(1 - beta) of it: the paper's
-    eq. 16 without its slip of a factor 2. The denoised image is not clamped. Returns the last x, as the code does.
+    zeta' / ||r|| in front of grad ||r||^2 is scale = 2 zeta', zeta' = 1; the released configurations use .3 to 1. The
+    norm is per sample (the released code takes one over the batch). weight 'likelihood' uses the score of the
+    likelihood, -(1 / (2 noise_std^2)) grad ||r||^2, which moves the ancestral mean by beta / sqrt(1 - beta) of it: the
+    paper's eq. 16 without its slip of a factor 2, and the same sampler as `ancestral-dps`. scale None is 2, and 1 of
+    the weight 'likelihood'. The denoised image is not clamped. Returns the last x, as the code does.
     """
+    if scale is None:
+        scale = 1.0 if weight == "likelihood" else 2.0
     first, second = split(key, 2)
-    y, operator = problem.y[None, :], problem.operator
+    tables = ancestral_steps(ddpm_levels(problem, steps))
 
-    def step(x: Array, row: Steps, keys: list[Key]) -> Array:
-        x0_hat, pull = vjp(denoiser(problem, row.alpha, row.sigma), x)
-        residual = y - operator(x0_hat)
-        descent = pull(operator.adjoint(residual))  # -grad ||r||^2 / 2
-        if weight == "normalised":
-            norm = squared_norm(residual) ** 0.5
-            # r = 0 has no direction: no step.
-            norm = namespace(norm).where(norm > 0, norm, namespace(norm).ones_like(norm))
-            shift = scale * descent / namespace(x).reshape(norm, (x.shape[0],) + (1,) * (x.ndim - 1))
-        else:
-            shift = scale * row.beta / (1.0 - row.beta) ** 0.5 * descent / problem.noise.std**2
-        score = (row.alpha * x0_hat - x) / row.sigma**2
-        x_mean = PREDICTORS["ancestral"](x, score, row.beta)
-        return x_mean + row.noise_std * normal(keys[0], x.shape, x) + shift
+    def step(x: Array, row: Steps, keys: Keys) -> Array:
+        return guided_step(problem, x, normal(keys[0], x.shape, x), row, scale)
 
-    x = scan(step, start_normal(problem, first, n), ddpm_steps(problem, steps), second)
+    x = start_normal(problem, first, n)
+    if weight == "likelihood":
+        x = reverse_sde(problem, second, x, tables, partial(guidance.dps, scale=scale))
+    else:
+        x = scan(step, x, tables, second)
     return Samples(x, nfe=steps, vjp=steps)

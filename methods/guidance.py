@@ -7,11 +7,14 @@ is (alpha x0_hat - x) / sigma^2 + g. J denotes the Jacobian of x0_hat with respe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Any, Literal
 
-from methods.conjugate_gradient import conjugate_gradient
+from methods.krylov import conjugate_gradient, gmres
+from methods.levels import unit
 from methods.registry import Count, Positive
-from problems.arrays import Array, vjp
+from problems.arrays import Array, namespace, vjp
 from problems.contract import Problem
 
 Guidance = Callable[..., tuple[Array, Array]]
@@ -22,10 +25,15 @@ def denoiser(problem: Problem, alpha: Array, sigma: Array) -> Callable[[Array], 
     return lambda x: problem.prior.denoise(x / alpha, sigma / alpha)
 
 
+def tweedie(x: Array, x0_hat: Array, alpha: Array, sigma: Array) -> Array:
+    """The score of x = alpha x_0 + sigma z whose denoised state is x0_hat."""
+    return (alpha * x0_hat - x) / sigma**2
+
+
 def guided_score(guide: Guidance, problem: Problem, x: Array, alpha: Array, sigma: Array) -> Array:
     """The estimate of the gradient of log p_t(x | y), (n, *shape)."""
     x0_hat, g = guide(problem, x, alpha, sigma)
-    return (alpha * x0_hat - x) / sigma**2 + g
+    return tweedie(x, x0_hat, alpha, sigma) + g
 
 
 def none(problem: Problem, x: Array, alpha: Array, sigma: Array) -> tuple[Array, Array]:
@@ -54,26 +62,75 @@ def dps(problem: Problem, x: Array, alpha: Array, sigma: Array, *, scale: Positi
     return x0_hat, pull(scale * problem.operator.adjoint(residual) / problem.noise.std**2)
 
 
-def pigdm(problem: Problem, x: Array, alpha: Array, sigma: Array, *, prior_std: Positive = 1.0) -> tuple[Array, Array]:
+def pigdm(
+    problem: Problem, x: Array, alpha: Array, sigma: Array, *, prior_std: Positive | None = 1.0
+) -> tuple[Array, Array]:
     """Song et al. 2023 (Pseudoinverse-guided diffusion, ICLR), as a score: Cov[x_0 | x_t] is taken to be r_t^2 I.
 
     g = J^T A^T (r_t^2 A A^T + noise_std^2 I)^-1 (y - A x0_hat), r_t^2 = v prior_std^2 / (v + prior_std^2) with
-    v = sigma^2 / alpha^2; prior_std = 1 gives the published 1 - alpha^2 of a variance-preserving schedule.
+    v = sigma^2 / alpha^2. Exact for a prior N(m, prior_std^2 I) alone. prior_std = 1 is published, for images; None is
+    the mean standard deviation of an entry of x.
     """
     x0_hat, pull = vjp(denoiser(problem, alpha, sigma), x)
     residual = problem.y[None, :] - problem.operator(x0_hat)
-    v = (sigma / alpha) ** 2
-    r_squared = v * prior_std**2 / (v + prior_std**2)
-    weighted = problem.operator.gram_solve(residual, r_squared, problem.noise.std**2)
+    weighted = problem.operator.gram_solve(residual, r_squared(problem, alpha, sigma, prior_std), problem.noise.std**2)
     return x0_hat, pull(problem.operator.adjoint(weighted))
 
 
-def mmps(problem: Problem, x: Array, alpha: Array, sigma: Array, *, iterations: Count = 3) -> tuple[Array, Array]:
+def r_squared(problem: Problem, alpha: Array, sigma: Array, prior_std: float | None) -> Array:
+    """v prior_std^2 / (v + prior_std^2), v = sigma^2 / alpha^2: Var[x_0 | x_t] for x_0 ~ N(0, prior_std^2).
+
+    prior_std = 1 gives the published 1 - alpha^2 of a variance-preserving schedule; None is that of the problem.
+    """
+    v, width = (sigma / alpha) ** 2, unit(problem) if prior_std is None else prior_std
+    return v * width**2 / (v + width**2)
+
+
+def log_marginal(
+    problem: Problem, x: Array, variance: Array, *, y: Array | None = None, noise_std: Array | None = None
+) -> Array:
+    """log N(y; A x, noise_std^2 I + variance A A^T), (n,): the likelihood of a state known to within `variance`.
+
+    y: (n, m), for rows with measurements of their own; noise_std: if it is not the problem's.
+    """
+    operator = problem.operator
+    noise_variance = (problem.noise.std if noise_std is None else noise_std) ** 2
+    residual = (problem.y[None, :] if y is None else y) - operator(x)
+    squared = namespace(residual).sum(residual * operator.gram_solve(residual, variance, noise_variance), axis=-1)
+    log_det = operator.gram_log_det(variance, noise_variance) + residual.shape[1] * math.log(2 * math.pi)
+    return -0.5 * (squared + log_det)
+
+
+def tmpd(problem: Problem, x: Array, alpha: Array, sigma: Array) -> tuple[Array, Array]:
+    """Boys et al. 2023 (Tweedie moment projected diffusions, arXiv 2310.06721), with the covariance by its row sums.
+
+    g = J^T A^T (noise_std^2 + v)^-1 (y - A x0_hat), v = A Cov[x_0 | x_t] A^T 1 in place of the matrix. For
+    a Gaussian prior exact if there is one measurement or A Cov A^T is diagonal. Negative sums, which a network or
+    correlations give, count as zero.
+    """
+    x0_hat, pull = vjp(denoiser(problem, alpha, sigma), x)
+    operator, xp = problem.operator, namespace(x)
+    residual = problem.y[None, :] - operator(x0_hat)
+    sums = sigma**2 / alpha * operator(pull(operator.adjoint(xp.ones_like(residual))))
+    variance = problem.noise.std**2 + xp.maximum(sums, xp.zeros_like(sums))
+    return x0_hat, pull(operator.adjoint(residual / variance))
+
+
+def mmps(
+    problem: Problem,
+    x: Array,
+    alpha: Array,
+    sigma: Array,
+    *,
+    iterations: Count = 3,
+    solver: Literal["cg", "gmres"] = "cg",
+) -> tuple[Array, Array]:
     """Rozet et al. 2024 (moment matching posterior sampling, arXiv 2405.13712), eq. 13 and algorithm 3.
 
     g = J^T A^T (noise_std^2 I + A Cov[x_0 | x_t] A^T)^-1 (y - A x0_hat), Cov[x_0 | x_t] = (sigma^2 / alpha) J; the
-    system is solved by `iterations` steps of conjugate gradients, one vjp each. Exact for Gaussian priors once the
-    iterations reach the number of measurements (the rank of A does not suffice when y has more entries than that).
+    system is solved by `iterations` steps of conjugate gradients, one vjp each, or of GMRES, which does not need J to
+    be symmetric, as that of a network is not; 1 is published, 3 is ours. Exact for Gaussian priors once the iterations
+    reach the number of measurements (the rank of A does not suffice when y has more entries than that).
     """
     x0_hat, pull = vjp(denoiser(problem, alpha, sigma), x)
     operator = problem.operator
@@ -81,8 +138,28 @@ def mmps(problem: Problem, x: Array, alpha: Array, sigma: Array, *, iterations: 
     def covariance(v: Array) -> Array:
         return problem.noise.std**2 * v + sigma**2 / alpha * operator(pull(operator.adjoint(v)))
 
-    weighted = conjugate_gradient(covariance, problem.y[None, :] - operator(x0_hat), iterations)
+    solve = conjugate_gradient if solver == "cg" else gmres
+    weighted = solve(covariance, problem.y[None, :] - operator(x0_hat), iterations)
     return x0_hat, pull(operator.adjoint(weighted))
 
 
-GUIDANCES: dict[str, Guidance] = {"none": none, "jalal": jalal, "dps": dps, "pigdm": pigdm, "mmps": mmps}
+GUIDANCES: dict[str, Guidance] = {"none": none, "jalal": jalal, "dps": dps, "pigdm": pigdm, "tmpd": tmpd, "mmps": mmps}
+_DATA = frozenset({"linear", "gaussian_noise"})
+NEEDS: dict[str, frozenset[str]] = {
+    "none": frozenset(),
+    "jalal": _DATA,
+    "dps": _DATA | {"differentiable"},
+    "pigdm": _DATA | {"differentiable", "svd"},
+    "tmpd": _DATA | {"differentiable"},
+    "mmps": _DATA | {"differentiable"},
+}
+"""What each requires of a problem, see `methods.registry.REQUIREMENTS`."""
+
+
+def backward_passes(guide: Guidance) -> int:
+    """Passes through the denoiser's Jacobian in one evaluation of a guidance, for loops whose length nobody knows."""
+    hyper: dict[str, Any] = getattr(guide, "keywords", {})
+    base = getattr(guide, "func", guide)
+    if base is mmps:
+        return 1 + int(hyper.get("iterations", 3))
+    return {none: 0, jalal: 0, dps: 1, pigdm: 1, tmpd: 2}[base]

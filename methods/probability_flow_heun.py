@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from methods.reverse_sde import karras_levels
-from problems.arrays import Array, Key, namespace, scan
+from methods.guidance import Guidance, none
+from methods.levels import Interval, karras_levels
+from problems.arrays import Array, Key, Keys, scan
 from problems.contract import Problem
 
 
-class Interval(NamedTuple):
-    """One step of the ODE, from the noise level sigma_from down to sigma_to."""
+def heun(problem: Problem, key: Key, x: Array, steps: int, guide: Guidance = none) -> Array:
+    """Carries x, (n, *shape), a state of the schedule at t = 1, to the data: dx/dsigma = -sigma score(x, sigma).
 
-    sigma_from: Array
-    sigma_to: Array
-
-
-def heun(problem: Problem, key: Key, x: Array, steps: int) -> Array:
-    """Carries x, (n, *shape), a state of the schedule at t = 1, to the data: dx/dsigma = (x - D(x, sigma)) / sigma.
-
-    Over the Karras levels; the last step, to zero, returns the denoised state (algorithm 1 with S_churn = 0). Two
-    denoiser calls a step, one in the last. The key is not used.
+    Over the Karras levels; the last step, to zero, is Euler's and returns the denoised state (algorithm 1 with
+    sigma(t) = t). Two guided scores a step, one in the last. The key is not used.
     """
-    denoise = problem.prior.denoise
     levels = karras_levels(problem, steps)
+    one = problem.schedule.one
 
-    def step(x: Array, row: Interval, keys: list[Key]) -> Array:  # noqa: ARG001
-        slope = (x - denoise(x, row.sigma_from)) / row.sigma_from
-        h = row.sigma_to - row.sigma_from
-        euler = x + h * slope
-        return x + 0.5 * h * (slope + (euler - denoise(euler, row.sigma_to)) / row.sigma_to)
+    def slope(x: Array, sigma: Array) -> Array:
+        x0_hat, g = guide(problem, x, one, sigma)
+        return (x - x0_hat) / sigma - sigma * g
 
-    alpha = problem.schedule.alpha(namespace(levels).ones_like(levels[0]))
-    x = scan(step, x / alpha, Interval(levels[:-1], levels[1:]), key)
-    return denoise(x, levels[-1])
+    def step(x: Array, row: Interval, keys: Keys) -> Array:  # noqa: ARG001
+        first, h = slope(x, row.sigma_from), row.sigma_to - row.sigma_from
+        return x + 0.5 * h * (first + slope(x + h * first, row.sigma_to))
+
+    x = scan(step, x / problem.schedule.alpha(one), Interval(levels[:-1], levels[1:]), key)
+    x0_hat, g = guide(problem, x, one, levels[-1])
+    return x0_hat + levels[-1] ** 2 * g

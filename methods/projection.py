@@ -6,43 +6,31 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
-from methods.guidance import guided_score, none
+from methods.guidance import denoiser, guided_score, none
+from methods.integrators import Steps, advance, ancestral_steps, reverse_diffusion_steps
+from methods.levels import ddpm_levels, score_sde_levels
 from methods.registry import Count, Fraction, NonNegative, Samples, method
-from methods.reverse_sde import (
-    PREDICTORS,
-    Corrector,
-    Steps,
-    correct,
-    ddpm_steps,
-    score_sde_steps,
-    start_normal,
-)
-from problems.arrays import Array, Key, normal, scan, split
+from methods.replacement import merge, project
+from methods.reverse_sde import Corrector, correct, start_normal
+from problems.arrays import Array, Key, Keys, normal, scan, split
 from problems.contract import Problem
 
 _REQUIRES = {"linear", "svd", "gaussian_noise"}
 _PRESETS = {"snr": {"corrector": "langevin"}}  # the published corrector; norms per sample
 
 
-def _merge(problem: Problem, x: Array, target: Array, lam: float) -> Array:
-    """x + lam A^+A (target - x): moves the measured part of x towards the target's."""
-    return x + lam * problem.operator.project_range(target - x)
-
-
-def _project(problem: Problem, x: Array, z: Array, row: Steps, lam: float) -> Array:
-    """Merges x with the measurement diffused to this level, alpha A^+y + sigma z."""
-    measured = problem.operator.pseudo_inverse(problem.y[None, :])
-    return _merge(problem, x, row.alpha * measured + row.sigma * z, lam)
-
-
 def _finish(problem: Problem, x: Array, tables: Steps, lam: float, denoise: bool) -> Array:
     """Tweedie's step at the last level, then the noise-free merge with the measurement."""
     if denoise:
-        x = none(problem, x, tables.alpha[-1], tables.sigma[-1])[0]
-    return _merge(problem, x, problem.operator.pseudo_inverse(problem.y[None, :]), lam)
+        x = denoiser(problem, tables.alpha[-1], tables.sigma[-1])(x)
+    return merge(problem, x, problem.operator.pseudo_inverse(problem.y[None, :]), lam)
 
 
-@method("projection", requires=_REQUIRES, presets=_PRESETS)
+@method(
+    "projection",
+    requires=_REQUIRES,
+    presets={**_PRESETS, "replacement": {"predictor": "ancestral", "corrector_steps": 0, "denoise": False}},
+)
 def projection(
     problem: Problem,
     key: Key,
@@ -60,24 +48,26 @@ def projection(
 
     x <- x + lam A^+A (alpha A^+y + sigma z - x) with fresh z, then the unconditional update. At the end Tweedie's step
     and a merge with coefficient 1. predictor 'ancestral' runs on the DDPM levels with the small variance and ends in
-    the denoised state, so that Tweedie's step is left out; without a corrector it is the replacement method. snr and
-    lam are tuned per task in the paper (lam .355 to 1, snr 0 to .6), where the corrector is 'langevin'.
+    the denoised state, so that Tweedie's step is left out; without a corrector it is the replacement method, the preset
+    of that name. snr and lam are tuned per task in the paper (lam .355 to 1, snr 0 to .52), where the corrector is
+    'langevin', the schedule VE, and A a masked transform that can be inverted: of another A, the A^+ divides the noise
+    of y by the singular values.
     """
     first, second = split(key, 2)
     if predictor == "ancestral":
-        denoise, tables = False, ddpm_steps(problem, steps)
+        denoise, tables = False, ancestral_steps(ddpm_levels(problem, steps))
     else:
-        tables = score_sde_steps(problem, steps, last_noise=denoise)
-    rule = Corrector(corrector, snr, 1)
+        tables = reverse_diffusion_steps(score_sde_levels(problem, steps), last_noise=denoise)
+    rule = Corrector(corrector, snr, corrector_steps)
 
-    def step(x: Array, row: Steps, keys: list[Key]) -> Array:
+    def step(x: Array, row: Steps, keys: Keys) -> Array:
         draws = [normal(k, x.shape, x) for k in keys]
-        for i in range(corrector_steps):
-            x = _project(problem, x, draws[2 * i], row, lam)
+        for i in range(rule.steps):
+            x = project(problem, x, draws[2 * i], row, lam)
             x = correct(x, guided_score(none, problem, x, row.alpha, row.sigma), draws[2 * i + 1], row, rule)
-        x = _project(problem, x, draws[-2], row, lam)
+        x = project(problem, x, draws[-2], row, lam)
         score = guided_score(none, problem, x, row.alpha, row.sigma)
-        return PREDICTORS[predictor](x, score, row.beta) + row.noise_std * draws[-1]
+        return advance(row, x, score, draws[-1])
 
     x = scan(step, start_normal(problem, first, n), tables, second, draws=2 * corrector_steps + 2)
     return Samples(_finish(problem, x, tables, 1.0, denoise), nfe=steps * (corrector_steps + 1) + int(denoise))
@@ -96,12 +86,12 @@ def langevin_projection(
 ) -> Samples:
     """Projection before Langevin steps at decreasing levels, no predictor; the last merge keeps lam."""
     first, second = split(key, 2)
-    tables = score_sde_steps(problem, steps)
+    tables = reverse_diffusion_steps(score_sde_levels(problem, steps))
     rule = Corrector(corrector, snr, 1)
 
-    def step(x: Array, row: Steps, keys: list[Key]) -> Array:
+    def step(x: Array, row: Steps, keys: Keys) -> Array:
         z, w = (normal(k, x.shape, x) for k in (keys[0], keys[1]))
-        x = _project(problem, x, z, row, lam)
+        x = project(problem, x, z, row, lam)
         return correct(x, guided_score(none, problem, x, row.alpha, row.sigma), w, row, rule)
 
     x = scan(step, start_normal(problem, first, n), tables, second, draws=2)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Literal
 
 from methods.guidance import none
+from methods.integrators import continuous_steps
 from methods.probability_flow_heun import heun
 from methods.registry import Count, NonNegative, Samples, method
-from methods.reverse_sde import Corrector, continuous_steps, reverse_sde, start_normal
-from problems.arrays import Array, Key, namespace, normal, split
+from methods.reverse_sde import Corrector, reverse_sde, start_normal
+from problems.arrays import Array, Key, normal, split
 from problems.contract import Problem
 
 Start = Literal["exact", "normal"]
@@ -25,7 +26,7 @@ def _start(problem: Problem, key: Key, n: int, start: Start) -> Array:
     if start == "normal":
         return start_normal(problem, first, n)
     schedule = problem.schedule
-    one = namespace(schedule.beta_min).ones_like(schedule.beta_min)
+    one = schedule.one
     x0 = problem.prior.sample(first, n)
     return schedule.alpha(one) * x0 + schedule.sigma(one) * normal(second, x0.shape, x0)
 
@@ -47,7 +48,7 @@ def oracle_em(problem: Problem, key: Key, *, n: int, steps: Count = 1000, start:
     """Euler-Maruyama on the exact score of p_t(x | y)."""
     first, second = split(key, 2)
     x = _start(problem, first, n, start)
-    x = reverse_sde(problem, second, x, continuous_steps(problem, steps), "euler-maruyama", none)
+    x = reverse_sde(problem, second, x, continuous_steps(problem, steps), none)
     return Samples(x, nfe=steps)
 
 
@@ -64,7 +65,7 @@ def oracle_pc(
     """Predictor-corrector (Euler-Maruyama, one Langevin step) on the exact score of p_t(x | y)."""
     first, second = split(key, 2)
     x, corrector = _start(problem, first, n, start), Corrector("ald", snr, 1)
-    x = reverse_sde(problem, second, x, continuous_steps(problem, steps), "euler-maruyama", none, corrector)
+    x = reverse_sde(problem, second, x, continuous_steps(problem, steps), none, corrector)
     return Samples(x, nfe=2 * steps)
 
 
@@ -78,11 +79,13 @@ def oracle_ode(
     solver: Literal["heun", "euler"] = "heun",
     start: Start = "exact",
 ) -> Samples:
-    """The probability-flow ODE of the exact p_t(x | y): Heun in sigma / alpha, or Euler in t."""
+    """The probability-flow ODE of the exact p_t(x | y): Heun in sigma / alpha, or Euler in t.
+
+    Euler's is the published grid, whose steps are not its spacing.
+    """
     first, second = split(key, 2)
     x = _start(problem, first, n, start)
     if solver == "heun":
         return Samples(heun(problem, second, x, steps), nfe=2 * steps - 1)
-    tables = continuous_steps(problem, steps, "score-sde")
-    silent = tables._replace(noise_std=0.0 * tables.noise_std)
-    return Samples(reverse_sde(problem, second, x, silent, "probability-flow", none), nfe=steps)
+    tables = continuous_steps(problem, steps, "score-sde", flow=True)
+    return Samples(reverse_sde(problem, second, x, tables, none), nfe=steps)

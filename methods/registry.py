@@ -7,6 +7,7 @@ import math
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from annotated_types import Ge, Interval
@@ -22,7 +23,10 @@ Inside = typing.Annotated[float, Interval(gt=0, lt=1)]
 Fraction = typing.Annotated[float, Interval(ge=0, le=1)]
 
 FRAMEWORKS = {"array": ("jax", "torch"), "jax": ("jax",), "torch": ("torch",)}
-REQUIREMENTS = ("linear", "svd", "gaussian_noise", "differentiable", "prior_log_prob", "prior_sample")
+REQUIREMENTS = (
+    *("linear", "svd", "gaussian_noise", "likelihood", "differentiable", "image"),
+    *("prior_log_prob", "prior_sample", "prior_cov"),
+)
 
 
 @data
@@ -60,7 +64,12 @@ class Method:
         hyper: name -> default. types: name -> annotation with its bounds.
         presets: name -> the hyper-parameters that differ from the defaults; 'default' always exists.
         requires: what a problem must provide. oracle: it is given the posterior as its prior.
-        particle: its samples interact, by design.
+        particle: its samples depend on each other, by design: they interact, or share random numbers.
+        point: it estimates one signal and is no sampler: its spread means nothing.
+        own_steps: its number of steps is part of the algorithm, or of training: suites leave it as it is.
+        max_dim: the dimension up to which it can be afforded; None for all.
+        compiled: whether the harness compiles it in JAX, as it does all of framework 'array'; others of framework 'jax'
+            compile what they want, when they want.
     """
 
     name: str
@@ -73,6 +82,10 @@ class Method:
     oracle: bool
     particle: bool
     summary: str
+    point: bool = False
+    own_steps: bool = False
+    max_dim: int | None = None
+    compiled: bool = False
 
     def configure(self, preset: str = "default", overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The full hyper-parameters of a preset with overrides.
@@ -92,13 +105,20 @@ class Method:
             return None
         if isinstance(value, bool) and type(self.hyper[name]) in (int, float):  # pydantic takes true for 1
             raise UsageError(f"{self.name}: {name} is out of range: Input should be a number, got {value!r}")
-        from pydantic import TypeAdapter, ValidationError
+        from pydantic import ValidationError
 
         try:
-            return TypeAdapter(self.types.get(name, _kind_of(self.hyper[name]))).validate_python(value)
+            return self._adapters[name].validate_python(value)
         except ValidationError as error:
             what = error.errors()[0]["msg"]
             raise UsageError(f"{self.name}: {name} is out of range: {what}, got {value!r}") from None
+
+    @cached_property
+    def _adapters(self) -> dict[str, Any]:
+        """name -> what checks its values; made once, because a plan asks for every row of every problem."""
+        from pydantic import TypeAdapter
+
+        return {name: TypeAdapter(self.types.get(name, _kind_of(default))) for name, default in self.hyper.items()}
 
 
 def _kind_of(default: Any) -> Any:
@@ -156,6 +176,10 @@ def method(
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     oracle: bool = False,
     particle: bool = False,
+    point: bool = False,
+    own_steps: bool = False,
+    max_dim: int | None = None,
+    compiled: bool = False,
 ) -> Callable[[Callable[..., Samples]], Callable[..., Samples]]:
     """Registers a sampler `(problem, key, *, n, **hyper) -> Samples` under a name.
 
@@ -180,6 +204,10 @@ def method(
             oracle=oracle,
             particle=particle,
             summary=(inspect.getdoc(run) or "").split("\n")[0],
+            point=point,
+            own_steps=own_steps,
+            max_dim=max_dim,
+            compiled=compiled or framework == "array",
         )
         for preset in entry.presets:
             entry.configure(preset)

@@ -19,7 +19,7 @@ import numpy as np
 
 Array = Any
 Key = Any
-Row = TypeVar("Row")
+State = TypeVar("State")
 
 
 def namespace(x: Array) -> Any:
@@ -136,10 +136,17 @@ def linspace(start: float, stop: float, num: int, like: Array) -> Array:
     return namespace(like).linspace(start, stop, num, dtype=like.dtype, **place)
 
 
+def eye(d: int, like: Array) -> Array:
+    """The identity matrix with the dtype and device of `like`."""
+    place = {"device": like.device} if framework_of(like) == "torch" else {}
+    return namespace(like).eye(d, dtype=like.dtype, **place)
+
+
 def logsumexp(a: Array) -> Array:
-    """log sum exp over the last axis."""
+    """log sum exp over the last axis; -inf of nothing but -inf."""
     xp = namespace(a)
     top = xp.max(a, axis=-1, keepdims=True)
+    top = xp.where(xp.isinf(top), xp.zeros_like(top), top)
     return top[..., 0] + xp.log(xp.sum(xp.exp(a - top), axis=-1))
 
 
@@ -162,27 +169,60 @@ def vjp(f: Callable[[Array], Array], x: Array) -> tuple[Array, Callable[[Array],
     return value.detach(), lambda v: torch.autograd.grad(value, leaf, v, retain_graph=True)[0]
 
 
-def scan(step: Callable[[Array, Row, Any], Array], x: Array, tables: Row, key: Key, draws: int = 1) -> Array:
+@dataclass(frozen=True)
+class Keys(Sequence[Key]):
+    """Unused keys: keys[i] is one of them, keys[i:j] are several, for a `scan` inside a step."""
+
+    like: Key  # a torch generator, which stands for all; a Replay; None in JAX
+    values: Array | None  # the keys of JAX, or what the Replay is to hold
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, i: Any) -> Any:
+        values = None if self.values is None else self.values[i]
+        if isinstance(i, slice):
+            return Keys(self.like, values, len(range(*i.indices(self.size))))
+        if not -self.size <= i < self.size:
+            raise IndexError(f"there are {self.size} keys, asked for number {i}")
+        if isinstance(self.like, Replay):
+            return replace(self.like, key=values)
+        return values if self.like is None else self.like
+
+    def arranged(self, steps: int, draws: int) -> Array | None:
+        """The values as an array (steps, draws)."""
+        return None if self.values is None else self.values[: steps * draws].reshape(steps, draws)
+
+
+def many(key: Key, count: int) -> Keys:
+    """`count` keys of one."""
+    if framework_of(key) == "jax":
+        return Keys(None, _jax().random.split(key, count), count)
+    return Keys(key, key.split(count) if isinstance(key, Replay) else None, count)
+
+
+def scan(step: Callable[[State, Any, Keys], State], x: State, tables: Any, key: Key | Keys, draws: int = 1) -> State:
     """x <- step(x, row, keys) for every row of the schedule's tables; returns the last x.
 
     Args:
         step: one step of a sampler; `row` has the type of `tables`, `keys` holds `draws` unused keys.
-        tables: a NamedTuple of arrays of equal first dimension.
+        x: an array, or a tuple of arrays.
+        tables: a NamedTuple of arrays of equal first dimension; or None, for as many steps as the keys suffice for.
+        key: for all the draws, or as many `Keys` as there are draws.
     """
-    steps = len(tables[0])  # type: ignore[index]
-    if framework_of(x) == "jax":
-        jax = _jax()
-        shape = (steps, draws)  # split before the loop: fold_in inside it doubles the time
-        keys = key.split(*shape) if isinstance(key, Replay) else jax.random.split(key, shape)
+    first = x[0] if isinstance(x, tuple) else x
+    steps = len(key) // draws if tables is None else len(tables[0])
+    keys = key if isinstance(key, Keys) else many(key, steps * draws)  # before the loop: inside it doubles the time
+    values = keys.arranged(steps, draws)
+    if framework_of(first) == "jax":
 
-        def body(x: Array, row_keys: Any) -> tuple[Array, None]:
-            row, ks = row_keys
-            return step(x, row, [replace(key, key=k) for k in ks] if isinstance(key, Replay) else ks), None
+        def body(x: State, row_values: Any) -> tuple[State, None]:
+            row, own = row_values
+            return step(x, row, Keys(keys.like, own, draws)), None
 
-        return jax.lax.scan(body, x, (tables, keys))[0]
-    replay = key.split(steps, draws) if isinstance(key, Replay) else None
+        return _jax().lax.scan(body, x, (tables, values))[0]
     for i in range(steps):
-        row = type(tables)(*(column[i] for column in tables))  # type: ignore[attr-defined]
-        keys = [key] * draws if replay is None else [replace(key, key=k) for k in replay[i]]
-        x = step(x, row, keys)
+        row = None if tables is None else type(tables)(*(column[i] for column in tables))
+        x = step(x, row, Keys(keys.like, None if values is None else values[i], draws))
     return x

@@ -80,7 +80,8 @@ class Problem:
     """All that a sampler may see. x is (n, *shape); measurements are flat, (n, m).
 
     Attributes:
-        prior: p(x), with `denoise(x, sigma)`, `score(x, sigma)` and, where known, `log_prob`, `sample`.
+        prior: p(x), with `denoise(x, sigma)`, `score(x, sigma)`, `mean` and `std` of every entry of x, the `diameter`
+            of what it draws and, where known, `log_prob`, `sample`, `cov`.
         operator: A, with `operator(x)`, `adjoint(v)` and, where linear, `pseudo_inverse`, `gram_solve`.
         noise: p(y | A x), with `std` and `log_likelihood(y, ax)`.
         y: the measurement, (m,).

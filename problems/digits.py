@@ -105,7 +105,7 @@ for _suffix, (_build, _source, _stresses) in _KINDS.items():
                 data_range=1.0,
                 summary=f"{_source}, {_what}",
                 stresses=_stresses,
-                provides=LINEAR_GAUSSIAN,
+                provides=LINEAR_GAUSSIAN | {"image"},
                 model_truth=_suffix == MODEL,
             )
         )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
 
 from problems.arrays import Key, make_key
 from problems.contract import Instance
@@ -26,8 +25,8 @@ class Family:
         shape: the shape of one x.
         data_range: the peak-to-peak range that PSNR refers to, in the units of x.
         summary: one line. stresses: what a sampler must get right here, one paragraph.
-        provides: what a method may require: 'linear', 'svd', 'gaussian_noise', 'differentiable',
-            'prior_log_prob', 'prior_sample'.
+        provides: what a method may require: 'linear', 'svd', 'gaussian_noise', 'likelihood', 'differentiable', 'image',
+            'prior_log_prob', 'prior_sample', 'prior_cov'.
         model_truth: whether x_true is drawn from the prior (otherwise reports give calibration no target).
     """
 
@@ -43,11 +42,13 @@ class Family:
 
     @property
     def dim(self) -> int:
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
 
 FAMILIES: dict[str, Family] = {}
-LINEAR_GAUSSIAN = frozenset({"linear", "svd", "gaussian_noise", "differentiable", "prior_log_prob", "prior_sample"})
+LINEAR_GAUSSIAN = frozenset(
+    {"linear", "svd", "gaussian_noise", "likelihood", "differentiable", "prior_log_prob", "prior_sample", "prior_cov"}
+)
 
 
 def register(family: Family) -> None:

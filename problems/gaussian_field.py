@@ -51,7 +51,7 @@ for _side in (16, 64):
                 "to noise in between, so a sampler must trust the data by frequency: one step size or one variance for "
                 "all of them leaves the posterior too narrow at one end of the spectrum and too wide at the other."
             ),
-            provides=LINEAR_GAUSSIAN,
+            provides=LINEAR_GAUSSIAN | {"image"},
             model_truth=True,
         )
     )

@@ -14,10 +14,11 @@ class UsageError(ValueError):
 
 
 def unknown(kind: str, name: str, names: Iterable[str]) -> UsageError:
-    """The error for a name that is not among `names`, with the nearest one."""
+    """The error for a name that is not among `names`, with the nearest one, or those that are equally near."""
     known = sorted(names)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    nearness = {one: difflib.SequenceMatcher(None, one, name).ratio() for one in known}
+    near = [one for one in known if nearness[one] == max(nearness.values()) >= 0.5]
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ";"
     return UsageError(f"no {kind} {name!r}{hint} there are: {', '.join(known) or 'none'}")
 
 

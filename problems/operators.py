@@ -45,10 +45,35 @@ class Matrix:
             return solved
         return solved + (v - within @ self.u.T) / shift
 
+    def gram_log_det(self, scale: Array, shift: Array) -> Array:
+        """log det(scale A A^T + shift I)."""
+        xp = namespace(self.s)
+        beyond = self.u.shape[0] - self.rank
+        seen = self.spectral_sum(xp.log(scale * self.s**2 + shift))
+        return seen + beyond * xp.log(shift) if beyond else seen
+
+    def spectral_sum(self, on: Array) -> Array:
+        """The sum of on_j over the right singular vectors, a scalar."""
+        return namespace(self.s).sum(on)
+
+    def spectral(self, x: Array, on: Array, off: Array | float) -> Array:
+        """V f V^T x, (n, *shape): right singular vectors times `on`, shaped as singular_values, others times `off`."""
+        flat = namespace(x).reshape(x, (x.shape[0], -1))
+        return self._signal(off * flat + ((flat @ self.vt.T) * (on - off)[None]) @ self.vt)
+
+    def spectral_energy(self, x: Array, on: Array) -> Array:
+        """The sum of on_j <v_j, x>^2 over the right singular vectors v_j, (n,)."""
+        flat = namespace(x).reshape(x, (x.shape[0], -1))
+        return (flat @ self.vt.T) ** 2 @ on
+
     def project_range(self, x: Array) -> Array:
         """A^+ A x, the part of x that the measurement sees: (n, *shape)."""
-        xp = namespace(x)
-        return self._signal((xp.reshape(x, (x.shape[0], -1)) @ self.vt.T) @ self.vt)
+        return self.spectral(x, namespace(self.s).ones_like(self.s), 0.0)
+
+    @property
+    def singular_values(self) -> Array:
+        """Those above zero, (r,)."""
+        return self.s
 
     @property
     def norm(self) -> Array:
@@ -96,8 +121,26 @@ class FourierFilter:
     def gram_solve(self, v: Array, scale: Array, shift: Array) -> Array:
         return self._filter(v, 1.0 / (scale * self.transfer**2 + shift))
 
+    def gram_log_det(self, scale: Array, shift: Array) -> Array:
+        return self.spectral_sum(namespace(self.transfer).log(scale * self.transfer**2 + shift))
+
+    def spectral_sum(self, on: Array) -> Array:
+        return self._over_frequencies(on[None])[0]
+
+    def spectral(self, x: Array, on: Array, off: Array | float) -> Array:  # noqa: ARG002
+        return fourier_multiply(x, on)
+
+    def spectral_energy(self, x: Array, on: Array) -> Array:
+        xp = namespace(x)
+        spectrum = xp.fft.rfftn(x, axes=(-2, -1), norm="ortho")
+        return self._over_frequencies((xp.real(spectrum) ** 2 + xp.imag(spectrum) ** 2) * on[None])
+
     def project_range(self, x: Array) -> Array:
         return x
+
+    @property
+    def singular_values(self) -> Array:
+        return self.transfer
 
     @property
     def norm(self) -> Array:
@@ -106,6 +149,13 @@ class FourierFilter:
     @property
     def rank(self) -> int:
         return self.shape[0] * self.shape[1]
+
+    def _over_frequencies(self, values: Array) -> Array:
+        """Sums (n, side, side // 2 + 1) over all frequencies: most columns stand for their mirror image as well."""
+        xp = namespace(values)
+        columns = xp.sum(values, axis=1)
+        twice = 2.0 * xp.sum(columns, axis=1) - columns[:, 0]
+        return twice - columns[:, -1] if self.shape[1] % 2 == 0 else twice
 
     def _filter(self, v: Array, multiplier: Array) -> Array:
         filtered = fourier_multiply(namespace(v).reshape(v, (v.shape[0], *self.shape)), multiplier)

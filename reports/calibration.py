@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from reports import layout
-from reports.ranking import Cell
-from reports.rows import method_rows, shown_label
+from reports.ranking import Cell, named
+from reports.rows import method_rows
 from reports.style import GUIDANCE, INK, QUIET, SMALL, TINY, Look, kinds
 
 PANELS = (("coverage90", "error of 90 % intervals"), ("coverage50", "error of 50 % intervals"), ("z_std", "z-std"))
@@ -32,7 +32,7 @@ FOREIGN = " The truths are not drawn from the prior, so there is no target but t
 def draw(rows: pd.DataFrame, *, foreign_truths: bool) -> Figure:
     """One line per method of a problem, three panels; no target where the truths are not drawn from the prior."""
     methods = method_rows(rows)
-    names = [shown_label(row) for row in methods]
+    names = [named(row) for row in methods]
     left, top = layout.text_width(names, SMALL) + 2 * layout.EDGE, 0.32
     gap = 0.12
     size = (layout.PAGE - left - 2 * layout.EDGE) / len(PANELS) - gap, 0.145 * len(methods) + 0.05

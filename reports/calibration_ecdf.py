@@ -15,8 +15,7 @@ from matplotlib.lines import Line2D
 
 from reports import layout
 from reports.calibration_table import problems_of, verdict_of
-from reports.ranking import Cell
-from reports.rows import shown_label
+from reports.ranking import Cell, named
 from reports.run import Arrays, read_arrays
 from reports.style import INK, QUIET, TINY
 
@@ -57,7 +56,7 @@ def calibration_figures(table: pd.DataFrame, directory: Path) -> Iterator[tuple[
                 panels.append((cell, tests, stored))
         if panels:
             shown = {cell["label"] for cell, _, _ in panels}
-            missing = [shown_label(cell) for cell, _ in rows if cell["label"] not in shown]
+            missing = [named(cell) for cell, _ in rows if cell["label"] not in shown]
             yield f"ranks-{problem}", draw_ranks(problem, panels, missing)
             yield f"tarp-{problem}", draw_tarp(problem, panels, missing)
 
@@ -122,7 +121,7 @@ def _grid(
         left, top = LEFT + column * (width + GAP_X), TOP + line * (height + GAP_Y)
         panel = layout.axes_at(figure, left, top, width, height)
         style = "italic" if cell["reference"] else "normal"
-        panel.set_title(shown_label(cell), loc="left", fontsize=TINY, fontstyle=style)
+        panel.set_title(named(cell), loc="left", fontsize=TINY, fontstyle=style)
         below = place + COLUMNS >= len(panels)
         panel.tick_params(labelleft=column == 0, labelbottom=below)
         axes.append(panel)

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from reports.ranking import Cell, problem_key
-from reports.rows import method_rows, shown_label
+from reports.ranking import ORACLE, Cell, named, problem_key
+from reports.rows import method_rows
 from reports.run import RunError, read_table
 
 FILE = "calibration.parquet"
@@ -62,7 +62,8 @@ def read_calibration(directory: Path) -> pd.DataFrame | None:
         raise RunError(f"{directory / FILE} has no rows")
     several = table.groupby(["problem", "config"])["framework"].transform("nunique") > 1
     label = table["config"].where(~several, table["config"] + " (" + table["framework"] + ")")
-    return table.assign(label=label, reference=table["oracle"] | (table["method"] == "prior"))
+    mark = np.where(table["oracle"], ORACLE, "")
+    return table.assign(label=label, mark=mark, reference=table["oracle"] | (table["method"] == "prior"))
 
 
 def problems_of(table: pd.DataFrame) -> Iterator[tuple[str, list[tuple[Cell, pd.DataFrame]]]]:
@@ -143,7 +144,7 @@ def markdown(table: pd.DataFrame) -> str:
         lines.append("| " + " | ".join(["method", "verdict", *columns.values(), "in words"]) + " |")
         lines.append("| " + " | ".join([":---"] * (len(columns) + 3)) + " |")
         for (cell, tests), one in zip(rows, found, strict=True):
-            name = f"`{cell['label']}`{' †' if cell['oracle'] else ''}"
+            name = f"`{cell['label']}` {cell['mark']}".rstrip()
             values = [name, verdict_of(tests), *(one.get(key, "") for key in columns), sentence(tests)]
             lines.append("| " + " | ".join(value.replace("|", "\\|") for value in values) + " |")
     return "\n".join(lines) + "\n"
@@ -166,7 +167,7 @@ def print_calibration(table: pd.DataFrame, console: Console) -> None:
             coverage = [one.get(space, "").partition(" ±")[0] for space in ("range", "null")]
             style = "dim italic" if cell["reference"] else ""
             color = {"pass": "[green]pass[/]", "fail": "[red]fail[/]"}.get(verdict, verdict)
-            name = escape(shown_label(cell))
+            name = escape(named(cell))
             words = escape(sentence(tests).partition("; ")[0])
             shown.add_row(name, color, *marks, *coverage, words, style=style)
         console.print(shown)

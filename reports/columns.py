@@ -50,6 +50,7 @@ COLUMNS = (
     Column("psnr_gain_db", "PSNR gain\n(expected) [dB]", beside="psnr_gain_expected_db", joint=" ({})"),
     Column("mmse_gap_db", "gap to\nMMSE [dB]", narrow=10, paper=False),
     Column("chi2_per_m", "chi2 / m", narrow=8),
+    Column("log_evidence_error", "log p(y)\nerr. [nats]", signed=True, paper=False),
     Column("nfe", "nfe +\nvjp", beside="vjp", joint=" + {}", narrow=3),
     Column("seconds_sample", "sampling\n[s]", narrow=2),
     Column("seconds_train", "training\n[s]"),

@@ -33,8 +33,10 @@ LEGEND = (
     "samples of the same number score (the floor). A cell at or below 1 without a failed task is at floor (bold) and "
     "shares rank 1: it is not above that quantile, which is no proof of exact sampling.",
     "Reference rows (italic) have no rank: `exact`, the `prior` (ignores the data) and rows marked † (oracle: given "
-    "the exact posterior's score). A failed task counts as the prior's value in SW1 / floor95, so that failing can "
-    "rank ahead of a method that is worse than the prior; other columns average the tasks that are ok.",
+    "the exact posterior's score). Rows marked ‡ estimate one signal: their distance is shown, they have no rank, and "
+    "neither spread nor calibration is asked of them. A failed task counts as the prior's value in SW1 / floor95, so "
+    "that failing can rank ahead of a method that is worse than the prior; other columns average the tasks that are "
+    "ok.",
     "Values are means over instances ± standard error over instances (none with one instance); coverage errors are "
     "signed, coverage minus nominal, in range(Aᵀ) and null(A); — means not defined there.",
     "Rank 2–5: one method is better, so the place is the second at best, and the fifth at worst; methods that none is "
@@ -59,7 +61,7 @@ ESCAPES = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
     **{"[": "{[}", "]": "{]}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"},
-    **{"±": r"$\pm$", "†": r"\dag{}", "—": "---", "–": "{--}", "≤": r"$\leq$", "ᵀ": r"$^\top$"},
+    **{"±": r"$\pm$", "†": r"\dag{}", "‡": r"\ddag{}", "—": "---", "–": "{--}", "≤": r"$\leq$", "ᵀ": r"$^\top$"},
 }
 
 
@@ -78,10 +80,10 @@ class Dialect:
     doubt: str
 
     def method(self, row: Cell) -> str:
-        """The label of a row; references in italics, oracles with a dagger."""
+        """The label of a row with its mark; references in italics."""
         label = self.name.replace("@", self.escape(row["label"]))
         label = self.italic.replace("@", label) if row["reference"] else label
-        return f"{label} {self.escape('†')}" if row["oracle"] else label
+        return f"{label} {self.escape(row['mark'])}" if row["mark"] else label
 
 
 MARKDOWN = Dialect(lambda text: text.replace("|", "\\|"), "`@`", "**@**", "*@*", "(@)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,15 +19,25 @@ from reports import layout, mode_errors
 from reports.cells import CELL, RATIO
 from reports.columns import number
 from reports.intervals import ABOUT as ABOUT_INTERVALS
-from reports.ranking import Cell
-from reports.rows import method_rows, shown_label
+from reports.ranking import Cell, named
+from reports.rows import method_rows
 from reports.style import INK, SMALL, TINY
 
-ORACLES = {"em": "oracle-em", "ancestral": "oracle-em", "pc": "oracle-pc"}
-"""Integrator -> the oracle that runs it on the exact score; the ancestral sampler, of the same reverse SDE and the same
-order, has none of its own."""
+ORACLES = {
+    "em": "oracle-em",
+    "ancestral": "oracle-em",
+    "reverse-diffusion": "oracle-em",
+    "pc": "oracle-pc",
+    "ode": "oracle-ode",
+    "pf-ode": "oracle-ode",
+}
+"""Integrator -> the oracle that runs it on the exact score. Ancestral sampling and reverse diffusion, of the same SDE
+and the same order as Euler-Maruyama, have none of their own; nor has the adaptive ODE, whose error is as small as
+Heun's. DDIM, an integrator of first order of that ODE, has none at all."""
 NORMAL_START = "N(0,I)"
 """Marks the oracles that start as methods do, not from the exact p_T(x | y)."""
+OTHER_SCHEDULES = {"ve", "subvp", "schedule=ve", "schedule=subvp"}
+"""Marks the rows whose path from noise to data is not that of the oracles."""
 COLORS = {
     "floor": "#b9d4c6",
     "discretisation": "#0072B2",
@@ -48,7 +59,8 @@ CAPTION = (
     "SW1 / floor95 as a sum: what exact samples score, plus differences of distances between rows of the table (not "
     "distances of parts). Hatched: a negative difference, which takes the bar back. Line at the end: interval of the "
     f"whole over instances ({ABOUT_INTERVALS}). Numbers: the parts, with the standard errors of paired differences. "
-    "The oracle runs the same integrator on the exact posterior's score; for ancestral-* it is oracle-em. Italic: "
+    "The oracle runs the same integrator on the exact posterior's score; for ancestral-* and reverse-diffusion-* it is "
+    "oracle-em, for pf-ode-* oracle-ode. Italic: "
     "reference rows, † given the exact posterior's score. A failed task counts as the prior."
 )
 
@@ -89,11 +101,19 @@ def parts(rows: pd.DataFrame, values: pd.DataFrame) -> dict[str, list[Part]]:
 
 def _oracles(cell: Cell, cells: Sequence[Cell]) -> list[tuple[str, str]]:
     """The oracles that lead from exact samples to this cell, as (what their difference is, label)."""
-    integrator = cell["method"].partition("-")[0]
+    integrator, inside = cell["method"].rpartition("-")[0], re.split(r"[\[\],]", cell["config"])
     wanted = cell["method"] if cell["method"].startswith("oracle-") else ORACLES.get(integrator)
+    if set(inside) & OTHER_SCHEDULES:
+        return []
     steps = []
     for name, normal in (("discretisation", False), ("start", True)):
-        rivals = [other for other in cells if other["method"] == wanted and (NORMAL_START in other["config"]) == normal]
+        rivals = [
+            other
+            for other in cells
+            if other["method"] == wanted
+            and (NORMAL_START in other["config"]) == normal
+            and ("euler" in other["config"]) == ("euler" in cell["config"])
+        ]
         if cell["oracle"] and (NORMAL_START in cell["config"]) == normal:
             rivals = [cell] if cell["method"] == wanted else []
         if rivals and not (normal and cell["oracle"] and NORMAL_START not in cell["config"]):
@@ -130,7 +150,7 @@ def draw(rows: pd.DataFrame, values: pd.DataFrame, results: pd.DataFrame) -> Fig
     methods = [cell for cell in method_rows(rows) if cell["label"] in summands]
     modes = mode_errors.of(results, [cell for cell in methods if cell["tasks_ok"]])
     names, texts = (
-        [shown_label(cell) for cell in methods],
+        [named(cell) for cell in methods],
         [_numbers(cell, summands[cell["label"]]) for cell in methods],
     )
     used = [name for name in COLORS if any(part.name == name for row in summands.values() for part in row)]

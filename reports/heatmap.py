@@ -16,8 +16,8 @@ from matplotlib.ticker import NullLocator
 
 from reports import layout
 from reports.cells import HEADLINE
-from reports.ranking import Cell, records
-from reports.rows import method_rows, shown_label
+from reports.ranking import Cell, named, records
+from reports.rows import method_rows
 from reports.style import INK, SEQUENTIAL, SMALL, TINY
 
 LIMIT = 100.0
@@ -40,7 +40,7 @@ def draw(board: pd.DataFrame) -> Figure:
     """Rows are the methods, columns the problems."""
     methods = method_rows(board)
     problems = list(board["problem"].unique())
-    names = [shown_label(row) for row in methods]
+    names = [named(row) for row in methods]
     left, top = layout.text_width(names, SMALL) + 3 * layout.EDGE, layout.text_width(problems, SMALL) + 3 * layout.EDGE
     # The last number of the colour bar is centred on its end.
     right = layout.EDGE + layout.text_width([f"{LIMIT:g}"], SMALL) / 2

@@ -14,7 +14,7 @@ from matplotlib.ticker import NullLocator
 
 from reports import labels, layout
 from reports.intervals import ABOUT as ABOUT_INTERVALS
-from reports.ranking import Z95, records
+from reports.ranking import POINT, Z95, records
 from reports.style import GUIDANCE, INK, QUIET, Look, handles, looks
 
 PANELS = 4
@@ -112,6 +112,7 @@ def _points(rows: pd.DataFrame, cost: Cost) -> pd.DataFrame:
     """The cells that have both coordinates: cost x, cost with training (shared by 1000 samples), accuracy y."""
     training = rows["seconds_train"].fillna(0) if cost.name == "seconds" else 0.0
     points = rows[["problem", "label", "reference", "beaten_by"]].assign(
+        reference=rows["reference"] | (rows["mark"] == POINT),  # neither is a rival
         x=rows[cost.column],
         x_low=rows[f"{cost.column}_low"],
         x_high=rows[f"{cost.column}_high"],

@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from reports import layout
 from reports.columns import number
-from reports.ranking import Cell
-from reports.rows import shown_label, tried_rows
+from reports.ranking import Cell, named
+from reports.rows import tried_rows
 from reports.run import Arrays, Run
 from reports.style import INK, QUIET, TINY, looks
 
@@ -73,7 +73,7 @@ def draw(rows: pd.DataFrame, run: Run, instance: int, picture: Arrays) -> Figure
 
 def _title(cell: Cell, width: float) -> str:
     """Label and SW1 / floor95; a label too long for the panel is broken before its configuration."""
-    label, ratio = shown_label(cell), cell["sw1_over_floor95"]
+    label, ratio = named(cell), cell["sw1_over_floor95"]
     if layout.text_width([label], TINY) > width:
         label = label.replace("[", "\n[", 1)
     return f"{label}\n{number(ratio)} floors" if np.isfinite(ratio) and cell["tasks_ok"] else f"{label}\n "

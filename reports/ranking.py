@@ -21,11 +21,12 @@ Cell = dict[str, Any]
 
 REFERENCES = ("exact", "oracle-ode", "oracle-pc", "oracle-em", "prior")
 FIRST = [
-    *("problem", "rank", "rank_high", "label", "method", "config", "framework", "oracle", "reference", "status"),
+    *("problem", "rank", "rank_high", "label", "mark", "method", "config", "framework", "reference", "status"),
     *("tasks_ok", "tasks_failed", "tasks_skipped", "tasks_total", "failures", "reason"),
     *("at_floor", "sw1_over_floor95", "sw1_over_floor95_stderr", "sw1_over_floor95_low", "sw1_over_floor95_high"),
     *("sw1_over_floor95_valid", "beaten_by", "no_order"),
 ]
+ORACLE, POINT = "†", "‡"
 Z95 = 1.96
 
 
@@ -53,6 +54,7 @@ def ranked(run: Run, budget: Budget | None = None) -> pd.DataFrame:
     table, values = cells(run)
     table["reference"] = table["oracle"] | (table["method"] == "prior")
     table["label"] = _labels(table)
+    table["mark"] = _marks(table, run.info)
     table = with_verdicts(table, read_gates(run.directory))
     if budget is not None:
         table = budget.within(table)
@@ -63,6 +65,11 @@ def ranked(run: Run, budget: Budget | None = None) -> pd.DataFrame:
     places = [_position(cell, inside) for cell, inside in zip(records(table), competes, strict=True)]
     table = table.iloc[sorted(range(len(places)), key=places.__getitem__)].reset_index(drop=True)
     return table[[*FIRST, *(name for name in table.columns if name not in FIRST)]]
+
+
+def named(row: Cell) -> str:
+    """The label of a row with its mark: † for what is given the posterior's score, ‡ for what estimates one signal."""
+    return f"{row['label']} {row['mark']}" if row["mark"] else str(row["label"])
 
 
 def records(board: pd.DataFrame) -> list[Cell]:
@@ -90,7 +97,7 @@ def summary(board: pd.DataFrame) -> pd.DataFrame:
     The problems are the ones that were chosen, no sample of others: intervals say what other instances would give.
     Problems on which SW1 is not believed count in neither mean.
 
-    Columns: label, method, config, oracle, reference, problems (tried, i.e. not skipped), problems_total (of the
+    Columns: label, mark, method, config, reference, problems (tried, i.e. not skipped), problems_total (of the
     table), problems_at_floor, problems_ranked, mean_rank and mean_rank_high (means of both ends of the rank intervals;
     nan without ranks), geometric_mean (of `sw1_over_floor95`; nan if one of its problems has no value) with
     geometric_mean_low and _high (1.96 bootstrapped standard errors of the logarithms, independent between problems; nan
@@ -111,9 +118,9 @@ def summary(board: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {
                 "label": label,
+                "mark": first["mark"],
                 "method": first["method"],
                 "config": first["config"],
-                "oracle": bool(first["oracle"]),
                 "reference": bool(first["reference"]),
                 "problems": len(tried),
                 "problems_total": board["problem"].nunique(),
@@ -143,9 +150,18 @@ def _labels(table: pd.DataFrame) -> pd.Series:
     return table["config"].where(~several, table["config"] + " (" + table["framework"] + ")")
 
 
+def _marks(table: pd.DataFrame, info: dict[str, Any]) -> pd.Series:
+    cards = info.get("methods", {})
+    point = table["method"].map(lambda name: bool(cards.get(name, {}).get("point")))
+    return pd.Series(np.where(table["oracle"], ORACLE, np.where(point, POINT, "")), index=table.index, dtype=object)
+
+
 def _competition(table: pd.DataFrame, values: pd.DataFrame) -> tuple[dict[Any, frozenset[int]], pd.Series]:
-    """The instances of each problem's competition, and whether each cell is in it: no reference, and has them all."""
-    tried = ~table["reference"] & (table["tasks_ok"] + table["tasks_failed"] > 0)
+    """The instances of each problem's competition, and whether each cell is in it.
+
+    It is if it has them all, and is neither a reference nor an estimate of one signal.
+    """
+    tried = ~table["reference"] & (table["mark"] != POINT) & (table["tasks_ok"] + table["tasks_failed"] > 0)
     on = values.groupby(CELL)["instance"].agg(frozenset).to_dict()
     sets = pd.Series([on.get(key, frozenset()) for key in table[CELL].itertuples(index=False)], index=table.index)
     common: dict[Any, frozenset[int]] = {}

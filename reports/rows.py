@@ -8,12 +8,20 @@ import pandas as pd
 
 from reports.ranking import Cell, records, reference_key
 
-INTEGRATORS = ("em", "ancestral", "pc")
-GUIDANCES = ("none", "jalal", "dps", "pigdm", "mmps")
-NAMED = (
-    *("dps", "annealed-langevin", "projection", "langevin-projection"),
-    *("dpi-ode", "dpi-elbo", "dpi-mixture"),
-)
+INTEGRATORS = ("em", "reverse-diffusion", "ancestral", "ddim", "pc", "ode", "pf-ode")
+GUIDANCES = ("none", "jalal", "dps", "pigdm", "tmpd", "mmps")
+FAMILIES = {
+    "dps": ("dps", "lgd-mc", "mcg"),
+    "jalal": ("annealed-langevin", "annealed-ula", "annealed-mala", "annealed-hmc"),
+    "projection": ("projection", "langevin-projection", "ddrm", "snips", "ddnm", "ddnm-plus", "pigdm-ddim"),
+    "split": ("diffpir", "daps", "daps-exact-inner", "daps-covariance", "pnp-dm", "dpnp", "red-diff"),
+    "surrogate": ("dcps", "mgdm"),
+    "particles": ("tds", "mcgdiff", "fps", "smc", "sir"),
+    "dpi": ("dpi-ode", "dpi-elbo", "dpi-mixture"),
+    "classical": ("nuts", "laplace", "map", "tikhonov", "tv", "conditional-gaussian", "perturb-and-optimise"),
+}
+"""Published algorithms by how the measurement enters."""
+NAMED = tuple(method for family in FAMILIES.values() for method in family)
 
 
 def method_rows(board: pd.DataFrame) -> list[Cell]:
@@ -22,11 +30,6 @@ def method_rows(board: pd.DataFrame) -> list[Cell]:
     References first (exact, oracles, prior), then integrators with their guidances, published algorithms, plugins.
     """
     return sorted(records(board.drop_duplicates("label")), key=_position)
-
-
-def shown_label(row: Cell) -> str:
-    """The label as pictures write it: an oracle with its dagger."""
-    return f"{row['label']} †" if row["oracle"] else str(row["label"])
 
 
 def tried_rows(rows: pd.DataFrame, limit: int) -> tuple[list[Cell], str]:
@@ -53,7 +56,7 @@ def _position(row: Cell) -> tuple[Any, ...]:
     end = method, row["config"] != method, row["label"]
     if row["reference"]:
         return 0, *reference_key(method, row["config"]), row["label"]
-    integrator, _, guidance = method.partition("-")
+    integrator, _, guidance = method.rpartition("-")
     if integrator in INTEGRATORS and guidance in GUIDANCES:
         return 1, INTEGRATORS.index(integrator), GUIDANCES.index(guidance), *end
     return (2, NAMED.index(method), 0, *end) if method in NAMED else (3, 0, 0, *end)

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from reports import layout
 from reports.columns import number
-from reports.ranking import Cell
-from reports.rows import shown_label, tried_rows
+from reports.ranking import Cell, named
+from reports.rows import tried_rows
 from reports.run import Arrays, Run
 from reports.style import INK, SEQUENTIAL, TINY
 
@@ -158,7 +158,7 @@ def _headers(panel: Axes, left: float, top: float, words: tuple[str, ...]) -> No
 
 def _name(cell: Cell) -> str:
     """Label, configuration and SW1 / floor95 on lines of their own."""
-    base, bracket, config = shown_label(cell).partition("[")
+    base, bracket, config = named(cell).partition("[")
     ratio = cell["sw1_over_floor95"]
     lines = [base, bracket + config, f"{number(ratio)} floors" if cell["tasks_ok"] and np.isfinite(ratio) else ""]
     return "\n".join(line for line in lines if line)

@@ -11,7 +11,8 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from reports.rows import method_rows, shown_label
+from reports.ranking import named
+from reports.rows import FAMILIES, method_rows
 
 SMALL, TINY = 6.0, 5.0
 """Font sizes in points, of the text and of captions and notes."""
@@ -44,43 +45,52 @@ RC: Any = {
     "axes.spines.right": False,
 }
 
-# Okabe and Ito's colours, safe for colour-blind readers: one per way in which the measurement enters.
+# One colour per way in which the measurement enters: Okabe and Ito's eight, which colour-blind readers tell apart, then
+# Tol's and two more, whose methods have markers of their own.
 GUIDANCE = {
     "none": "#8a8a8a",
     "jalal": "#E69F00",
     "dps": "#D55E00",
     "pigdm": "#0072B2",
+    "tmpd": "#66CCAA",
     "mmps": "#009E73",
     "projection": "#CC79A7",
+    "split": "#882255",
+    "surrogate": "#999933",
+    "particles": "#332288",
     "dpi": "#56B4E9",
+    "classical": "#8C510A",
     "reference": "#222222",
     "other": "#F0E442",
 }
-# One marker per way in which a sample moves.
+# One marker per way in which a sample moves, or per place in a family of published algorithms.
 INTEGRATOR = {
     "em": "o",
+    "reverse-diffusion": "<",
     "ancestral": "^",
+    "ddim": ">",
     "pc": "s",
     "ode": "D",
-    "langevin": "v",
-    "flow": "P",
+    "pf-ode": "d",
+    "first": "h",
+    "second": "v",
+    "third": "P",
+    "fourth": "p",
+    "fifth": "H",
+    "sixth": "8",
+    "seventh": "$+$",
     "exact": "*",
     "prior": "X",
-    "other": "h",
+    "other": "$?$",
 }
+PLACES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh")
 NAMED = {  # methods whose name is not integrator-guidance: (guidance, integrator)
     "exact": ("reference", "exact"),
     "prior": ("reference", "prior"),
     "oracle-em": ("reference", "em"),
     "oracle-pc": ("reference", "pc"),
     "oracle-ode": ("reference", "ode"),
-    "dps": ("dps", "other"),
-    "annealed-langevin": ("jalal", "langevin"),
-    "projection": ("projection", "pc"),
-    "langevin-projection": ("projection", "langevin"),
-    "dpi-ode": ("dpi", "ode"),
-    "dpi-elbo": ("dpi", "flow"),
-    "dpi-mixture": ("dpi", "langevin"),
+    **{name: (family, PLACES[place]) for family, names in FAMILIES.items() for place, name in enumerate(names)},
 }
 FILLS = ("full", "none", "left", "bottom", "right", "top")
 
@@ -112,7 +122,7 @@ def kinds(method: str) -> tuple[str, str]:
     """(guidance, integrator) of a method, by its name; ('other', 'other') for names unknown here."""
     if method in NAMED:
         return NAMED[method]
-    integrator, _, guidance = method.partition("-")
+    integrator, _, guidance = method.rpartition("-")
     return (guidance, integrator) if guidance in GUIDANCE and integrator in INTEGRATOR else ("other", "other")
 
 
@@ -123,17 +133,18 @@ def looks(board: pd.DataFrame) -> dict[str, Look]:
     for row in method_rows(board):
         method = row["method"]
         guidance, integrator = kinds(method)
-        fill = FILLS[seen.get(method, 0) % len(FILLS)]
-        seen[method] = seen.get(method, 0) + 1
+        kind = method if integrator != "other" else "other"  # plugins share a colour and a marker
+        fill = FILLS[seen.get(kind, 0) % len(FILLS)]
+        seen[kind] = seen.get(kind, 0) + 1
         found[row["label"]] = Look(GUIDANCE[guidance], INTEGRATOR[integrator], fill)
     return found
 
 
 def handles(board: pd.DataFrame, labels: list[str]) -> list[Line2D]:
-    """Legend entries of these rows, in the pictures' order; oracles with their dagger."""
+    """Legend entries of these rows, in the pictures' order; with their marks."""
     look = looks(board)
     return [
-        Line2D([], [], label=shown_label(row), **look[row["label"]].options(3.6))
+        Line2D([], [], label=named(row), **look[row["label"]].options(3.6))
         for row in method_rows(board)
         if row["label"] in labels
     ]

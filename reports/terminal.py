@@ -28,7 +28,7 @@ from reports.columns import (
 )
 from reports.equal_work import Budget
 from reports.intervals import ABOUT as ABOUT_INTERVALS
-from reports.ranking import Cell, records, summary
+from reports.ranking import Cell, named, records, summary
 
 READING = (
     "SW1/floor95: distance to the exact posterior over the 95 % quantile of what exact samples score; not above it "
@@ -56,7 +56,7 @@ def _fitting(problem: str, group: pd.DataFrame, console: Console) -> Table:
     cells = records(group)
     all_columns = shown(group)
     texts = {c.key: [_entry(cell, c) for cell in cells] for c in all_columns}
-    names, tasks = [_name(cell) for cell in cells], [tasks_text(cell) for cell in cells]
+    names, tasks = [named(cell) for cell in cells], [tasks_text(cell) for cell in cells]
     ranks = [rank_text(cell) for cell in cells]
     fixed = (["rank", *ranks], ["method", *names], ["tasks ok", *tasks])
     room = console.width - sum(_width(column) for column in fixed) - 2
@@ -112,7 +112,7 @@ def _summary_table(board: pd.DataFrame, console: Console, caption: str | None) -
     headers = ["method", "problems", "at\nfloor", "mean\nrank", "geo. mean\nSW1/floor\n(interval)", "failed\ntasks"]
     texts = [
         [
-            _name(row),
+            named(row),
             problems_text(row),
             str(row["problems_at_floor"]),
             mean_rank_text(row, row["problems"]),
@@ -133,7 +133,3 @@ def _summary_table(board: pd.DataFrame, console: Console, caption: str | None) -
         style = "dim italic" if row["reference"] else ""
         table.add_row(*map(escape, line), style=style, end_section=place == references)
     return table
-
-
-def _name(row: Cell) -> str:
-    return row["label"] + (" †" if row["oracle"] else "")

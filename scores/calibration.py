@@ -1,4 +1,7 @@
-"""Calibration: where the truth lies among the samples. A verdict needs many instances, truths drawn from the prior."""
+"""Calibration: where the truth lies among the samples. A verdict needs many instances, truths drawn from the prior.
+
+Point estimators are not judged here: they say nothing of how sure they are.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def covered_share(below: np.ndarray, ties: np.ndarray, n: int, nominal: float) -
     return np.maximum(inside, 0.0) / (high - low)
 
 
-@metric("z_std", unit="1", better=1.0, claims=("std_divided", "std_multiplied"))
+@metric("z_std", unit="1", better=1.0, applies=Candidate.has_spread, claims=("std_divided", "std_multiplied"))
 def z_std(candidate: Candidate) -> float:
     """Root mean square over directions of (truth - mean of the samples) / their std, range(A^T) and null(A) together.
 
@@ -61,7 +64,7 @@ for _space, _where in (SPACES | _BANDS).items():
             f"coverage{_percent}_{_space}",
             unit="probability",
             better=0.0,
-            applies=partial(Candidate.has, space=_space),
+            applies=partial(Candidate.has_spread_in, space=_space),
             summary=f"Coverage of the central {_percent} % intervals in {_where}, minus .{_percent}.",
             claims=("std_divided", "std_multiplied"),
         )(partial(coverage_error, space=_space, nominal=_percent / 100))

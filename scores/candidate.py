@@ -24,6 +24,8 @@ class Candidate:
         x: (n, *shape), float64. log_prob: (n,) log q(x) in nats, or None.
         data_range: the peak-to-peak range that PSNR and SSIM refer to, in the units of x.
         exact_x: (k, *shape), independent exact draws, and exact_log_prob: (k,), log q there in nats; or both None.
+        log_evidence: the method's estimate of log p(y) in nats and its standard error, or None.
+        point: the samples are estimates of one signal; their spread means nothing.
     """
 
     x: np.ndarray
@@ -33,6 +35,8 @@ class Candidate:
     log_prob: np.ndarray | None = None
     exact_x: np.ndarray | None = None
     exact_log_prob: np.ndarray | None = None
+    log_evidence: tuple[float, float] | None = None
+    point: bool = False
 
     @property
     def n(self) -> int:
@@ -90,6 +94,10 @@ class Candidate:
         """The mean responsibility of each component, (K,): its expectation under the posterior is the exact weight."""
         return np.mean(self.responsibilities, axis=0)
 
+    def has_spread(self) -> bool:
+        """Whether the spread of the samples is meant to be that of the posterior."""
+        return not self.point
+
     def pairs_fit(self) -> bool:
         """Whether the distances of all pairs are affordable: n^2 numbers, several times over."""
         return self.n <= PAIRS_LIMIT
@@ -102,3 +110,9 @@ class Candidate:
         """Whether the problem has the subspace, and any direction in it."""
         spaces = self.reference.spaces
         return space in spaces and len(spaces[space].directions) > 0
+
+    def has_spread_in_modes(self) -> bool:
+        return self.has_spread() and self.is_mixture()
+
+    def has_spread_in(self, space: str) -> bool:
+        return self.has_spread() and self.has(space)

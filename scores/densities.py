@@ -1,6 +1,8 @@
-"""Samplers that know their own density: the Kullback-Leibler divergence in both directions."""
+"""Samplers that know their own density, or that of y: Kullback-Leibler divergences, and the error of the evidence."""
 
 from __future__ import annotations
+
+from typing import cast
 
 from scores.candidate import Candidate
 from scores.data_fit import mean_and_stderr
@@ -31,3 +33,21 @@ def kl_reverse(candidate: Candidate) -> tuple[float, float]:
     stands out. inf where q has no mass at all.
     """
     return mean_and_stderr(candidate.instance.posterior.log_prob(candidate.exact_x) - candidate.exact_log_prob)
+
+
+@metric(
+    "log_evidence_error",
+    unit="nats",
+    better=0.0,
+    applies=lambda candidate: candidate.log_evidence is not None,
+    claims=(),
+)
+def log_evidence_error(candidate: Candidate) -> tuple[float, float]:
+    """The method's estimate of log p(y) minus the exact one, with the standard error of the estimate.
+
+    Of many runs it is the logarithm of the mean of their evidences, whose expectation is the evidence of the
+    discretised model: what is left with many runs and particles is the error of the steps. Of one run it is lower by
+    half its variance on average, and its standard error is not known. It judges no sample.
+    """
+    estimate, stderr = cast(tuple[float, float], candidate.log_evidence)
+    return estimate - candidate.instance.log_evidence, stderr

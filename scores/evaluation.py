@@ -30,6 +30,8 @@ def evaluate(
     log_prob: np.ndarray | None = None,
     exact_x: np.ndarray | None = None,
     exact_log_prob: np.ndarray | None = None,
+    log_evidence: tuple[float, float] | None = None,
+    point: bool = False,
 ) -> dict[str, tuple[float, float]]:
     """Metric name -> (value, standard error within the run; nan where the metric has none).
 
@@ -39,6 +41,8 @@ def evaluate(
         x: (n, *shape), n that of the reference. log_prob: (n,) log q(x) in nats, where the method has a density.
         data_range: the peak-to-peak range that PSNR and SSIM refer to, in the units of x.
         exact_x: (k, *shape), independent exact draws. exact_log_prob: (k,), log q(x) there in nats; both or neither.
+        log_evidence: the method's estimate of log p(y) in nats, and its standard error (nan if unknown).
+        point: the method estimates one signal; calibration is not asked of it.
 
     Raises:
         ValueError: for a shape that is not that of the reference.
@@ -53,7 +57,7 @@ def evaluate(
     draws, values = (None if a is None else a.shape for a in (exact_x, exact_log_prob))
     if draws != (None if values is None else (*values[:1], *x.shape[1:])):
         raise ValueError(f"exact_log_prob has one value per exact draw, got {values} for {draws}")
-    candidate = Candidate(x, instance, reference, data_range, log_prob, exact_x, exact_log_prob)
+    candidate = Candidate(x, instance, reference, data_range, log_prob, exact_x, exact_log_prob, log_evidence, point)
     share = nonfinite(candidate)
     unknown = float("nan"), float("nan")
     return {

@@ -33,7 +33,13 @@ def psnr_sample_db(candidate: Candidate) -> float:
     return psnr_db(np.mean((candidate.x - candidate.instance.x_true) ** 2), candidate.data_range)
 
 
-@metric("psnr_gain_db", unit="dB", better=10 * math.log10(2), claims=("std_divided", "std_multiplied"))
+@metric(
+    "psnr_gain_db",
+    unit="dB",
+    better=10 * math.log10(2),
+    applies=Candidate.has_spread,
+    claims=("std_divided", "std_multiplied"),
+)
 def psnr_gain_db(candidate: Candidate) -> float:
     """PSNR of the mean of the samples minus PSNR of one sample; an exact sampler has psnr_gain_expected_db.
 
@@ -44,7 +50,7 @@ def psnr_gain_db(candidate: Candidate) -> float:
     return psnr_mean_db(candidate) - psnr_sample_db(candidate)
 
 
-@metric("psnr_gain_expected_db", unit="dB", better=10 * math.log10(2), claims=())
+@metric("psnr_gain_expected_db", unit="dB", better=10 * math.log10(2), applies=Candidate.has_spread, claims=())
 def psnr_gain_expected_db(candidate: Candidate) -> float:
     """What psnr_gain_db is for an exact sampler: 10 log10(2n / (n + 1))."""
     return 10 * math.log10(2 * candidate.n / (candidate.n + 1))

@@ -59,7 +59,7 @@ def mode_means_w2(candidate: Candidate) -> float:
     better="lower",
     has_floor=True,
     in_x=True,
-    applies=Candidate.is_mixture,
+    applies=Candidate.has_spread_in_modes,
     claims=("std_divided", "std_multiplied"),
 )
 def mode_covs_w2(candidate: Candidate) -> float:

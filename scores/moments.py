@@ -56,7 +56,7 @@ for _space, _where in SPACES.items():
         f"std_ratio_{_space}",
         unit="1",
         better=1.0,
-        applies=partial(Candidate.has, space=_space),
+        applies=partial(Candidate.has_spread_in, space=_space),
         summary=f"Standard deviation of the samples over the exact one in {_where}, root mean square.",
         claims=("std_divided", "std_multiplied"),
     )(partial(std_ratio, space=_space))

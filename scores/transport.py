@@ -63,6 +63,16 @@ def sw1(candidate: Candidate) -> float:
     return float(np.mean(np.abs(candidate.projections - candidate.reference.projections), dtype=np.float64))
 
 
+@metric("sw2", unit="x", better="lower", has_floor=True, in_x=True)
+def sw2(candidate: Candidate) -> float:
+    """Sliced Wasserstein-2 distance, SW2[1000]: root of the mean squared W2 along the same directions, as in POT.
+
+    The tables of papers on particle samplers have this one (Cardoso et al. 2024, arXiv 2308.07983).
+    """
+    apart = candidate.projections - candidate.reference.projections
+    return float(np.sqrt(np.mean(apart * apart, dtype=np.float64)))
+
+
 @metric("max_sw2", unit="x", better="lower", has_floor=True, in_x=True)
 def max_sw2(candidate: Candidate) -> float:
     """Max-sliced Wasserstein-2 distance, maxSW2[1000]: the worst of the same 1000 directions, not optimised.

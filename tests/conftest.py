@@ -9,8 +9,10 @@ import os
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
 
 import jax
+import pytest
 import scipy.linalg  # noqa: F401  (brings its own BLAS, which the limit below must find loaded)
 import threadpoolctl
+import torch
 
 # References need double precision. Code under test says which dtype it wants, and nothing is promoted silently: a test
 # of code that promotes by design (optax) does it within `jax.numpy_dtype_promotion("standard")`.
@@ -20,3 +22,9 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Small matrices only: with two BLAS threads on a busy machine they take a hundred times as long.
 threadpoolctl.threadpool_limits(1, user_api="blas")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Nor does torch have more: before every test and its fixtures, as tests of the runner change it in passing."""
+    torch.set_num_threads(1)

@@ -22,7 +22,7 @@ from reports.style import GUIDANCE, INTEGRATOR, kinds
 
 STATIC = ("page.css", "core.js", "tips.js", "field.js", "table.js", "lists.js", "charts.js", "dialogs.js", "main.js")
 FIRST = (
-    *("problem", "label", "method", "config", "framework", "oracle", "reference", "status", "tasks_ok", "tasks_failed"),
+    *("problem", "label", "mark", "method", "config", "framework", "reference", "status", "tasks_ok", "tasks_failed"),
     *("tasks_skipped", "tasks_total", "failures", "reason", "at_floor", "instances", "repeats", "n", "device"),
     *(
         "threads",

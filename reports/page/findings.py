@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from reports.ranking import POINT
+
 COVERAGES = ("coverage90_range", "coverage90_null")
 
 
@@ -25,7 +27,7 @@ def aggregates(board: pd.DataFrame, foreign: frozenset[str], doubted: frozenset[
     Problems where SW1 is not believed (`doubted`) count in no mean of it; those whose truths are not drawn from the
     prior (`foreign`) in none of coverage and z-std.
 
-    Columns: label, method, config, oracle, reference, problems, at_floor, mean (geometric, of `sw1_over_floor95`),
+    Columns: label, mark, method, config, reference, problems, at_floor, mean (geometric, of `sw1_over_floor95`),
     lowest, highest (of the same), coverage90 (mean signed error, range and null alike) and z_std (geometric mean),
     mode_tv (mean), work, seconds_per_1000, seconds_train
     (medians), failed, skipped, total (tasks).
@@ -40,7 +42,7 @@ def aggregates(board: pd.DataFrame, foreign: frozenset[str], doubted: frozenset[
     present = [name for name in COVERAGES if name in board]
     errors = calibrated[present].mean(axis=1) if present else _column(calibrated, "")
     everything = board.groupby("label", sort=False)
-    rows = everything[["method", "config", "oracle", "reference"]].first()
+    rows = everything[["mark", "method", "config", "reference"]].first()
     rows["problems"] = groups.size()
     rows["at_floor"] = groups["at_floor"].sum()
     rows["mean"] = np.exp(ratios.mean()).where(ratios.count() == ratios.size())
@@ -61,7 +63,7 @@ def headline(totals: pd.DataFrame, problems: int) -> str:
     """The answer to the first question: does any sampler reach the exact posterior?"""
     if totals["mean"].isna().all() and not totals["at_floor"].any():
         return f"The calibration of {_many(len(totals), 'method')} on {_many(problems, 'problem')}."
-    rivals = totals[~totals["reference"] & (totals["problems"] > 0)]
+    rivals = totals[_sampler(totals) & (totals["problems"] > 0)]
     if rivals.empty:
         return "Only reference rows were run: there is no sampler to judge."
     most = int(rivals["at_floor"].max())
@@ -80,7 +82,7 @@ def findings(
     board: pd.DataFrame, totals: pd.DataFrame, foreign: frozenset[str], doubted: frozenset[str]
 ) -> list[Finding]:
     """At most four findings, each with its own figure; those without data are left out."""
-    tried = board[(board["tasks_ok"] + board["tasks_failed"] > 0) & ~board["reference"]]
+    tried = board[(board["tasks_ok"] + board["tasks_failed"] > 0) & _sampler(board)]
     parts = [
         _at_floor(tried, totals, len(doubted)),
         _above(totals),
@@ -94,7 +96,7 @@ def _at_floor(tried: pd.DataFrame, totals: pd.DataFrame, blind: int) -> Finding 
     if tried["sw1_over_floor95"].isna().all():
         return None
     count = int(tried["at_floor"].sum())
-    leaders = totals[~totals["reference"] & (totals["at_floor"] > 0)].sort_values("at_floor", ascending=False)
+    leaders = totals[_sampler(totals) & (totals["at_floor"] > 0)].sort_values("at_floor", ascending=False)
     names = ", ".join(f"{row.label} ({row.at_floor})" for row in leaders.head(3).itertuples())
     scale = ""
     exact = totals[totals["label"] == "exact"]
@@ -108,7 +110,7 @@ def _at_floor(tried: pd.DataFrame, totals: pd.DataFrame, blind: int) -> Finding 
 
 
 def _above(totals: pd.DataFrame) -> Finding | None:
-    rivals = totals[~totals["reference"] & totals["mean"].notna()]
+    rivals = totals[_sampler(totals) & totals["mean"].notna()]
     everywhere = rivals[rivals["problems"] == rivals["problems"].max()].sort_values("mean")
     if everywhere.empty:
         return None
@@ -146,6 +148,11 @@ def _weights(tried: pd.DataFrame, board: pd.DataFrame) -> Finding | None:
     scale = f" Exact samples: {100 * exact:.1f}\u00a0%." if np.isfinite(exact) else ""
     sentence = f"of the probability sits in the wrong mode, in the median cell with several modes.{scale}"
     return Finding("Why it matters: hypotheses", f"{100 * float(values.median()):.0f}\u00a0%", sentence)
+
+
+def _sampler(rows: pd.DataFrame) -> pd.Series:
+    """Neither a reference nor an estimate of one signal, which is no sampler."""
+    return ~rows["reference"] & (rows["mark"] != POINT)
 
 
 def _column(frame: pd.DataFrame, name: str) -> pd.Series:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from reports.cells import CELL
 from reports.page.findings import Finding
+from reports.ranking import ORACLE
 
 NUMBERS = (
     *("rank", "sw1_over_floor95", "sw1_over_floor95_stderr", "sw1_over_floor95_valid", "nfe", "vjp"),
@@ -20,6 +21,7 @@ def tested_cells(verdicts: pd.DataFrame) -> pd.DataFrame:
     ok = cells["status"] == "ok"
     board = cells[["problem", "method", "config", "framework", "oracle", "status", "instances", "n"]].assign(
         label=cells["config"],
+        mark=np.where(cells["oracle"].astype(bool), ORACLE, ""),
         reference=cells["oracle"].astype(bool) | (cells["method"] == "prior"),
         tasks_ok=ok.astype(int),
         tasks_skipped=(cells["status"] == "skipped").astype(int),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,8 @@ def only(monkeypatch: pytest.MonkeyPatch, *titles: str) -> None:
     monkeypatch.setattr(conformance, "CHECKS", {title: conformance.CHECKS[title] for title in titles})
 
 
-def shortened(name: str, steps: int, preset: str = "default") -> Method:
-    """A registered method that takes fewer steps by default."""
+def shortened(name: str, steps: int, preset: str = "default", **hyper: Any) -> Method:
+    """A registered method that takes fewer steps by default, or has other hyper-parameters."""
     entry = METHODS[name]
-    return replace(entry, hyper=entry.configure(preset, {"steps": steps} if "steps" in entry.hyper else {}))
+    fewer = {"steps": steps} if "steps" in entry.hyper else {}
+    return replace(entry, hyper=entry.configure(preset, fewer | hyper))

@@ -37,11 +37,11 @@ def called(*words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
         (["plan", "--problems", "seed3d"], "no problem 'seed3d'; did you mean 'seed2d'? there are: digits-blur, "),
         (["plan", "--problems", "zz*"], "no problem 'zz*'; there are: "),
         (["plan", "--problems", ","], "--problems takes names separated by commas, got ','"),
-        (["plan", "--methods", "dsp"], "no method 'dsp'; did you mean 'dps'? there are: "),
+        (["plan", "--methods", "dsp"], "no method 'dsp'; did you mean 'dps' or 'tds'? there are: "),
         (["plan", "--methods", "dps[papr]"], "no preset of dps 'papr'; did you mean 'paper'? there are: "),
         (
             ["plan", "--suite", "ful"],
-            "no suite 'ful'; did you mean 'full'? there are: calibration, ci, exhaustive, full, quick",
+            "no suite 'ful'; did you mean 'full'? there are: calibration, ci, exhaustive, full, gmm25, quick",
         ),
         (["plan", "--suite", "absent.toml"], "cannot read the suite absent.toml: No such file or directory"),
         (["list", "metric"], "no list 'metric'; did you mean 'metrics'? there are: "),
@@ -54,7 +54,7 @@ def called(*words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
         (["gates", "--problems", "seed3d"], "no problem 'seed3d'; did you mean 'seed2d'? there are: digits-blur, "),
         (
             ["gates", "--suite", "ful"],
-            "no suite 'ful'; did you mean 'full'? there are: calibration, ci, exhaustive, full, quick",
+            "no suite 'ful'; did you mean 'full'? there are: calibration, ci, exhaustive, full, gmm25, quick",
         ),
         (["plan", "--plugin", "absent.py"], "the plugin absent.py is not a Python file that exists"),
         (["score", "absent"], "absent is not a run directory: it has no folder 'tasks'"),

@@ -32,18 +32,18 @@ class Edit(NamedTuple):
 
 EDITS = {
     "a coefficient 4 % off": Edit(
-        "methods/dps.py",
-        "shift = scale * descent / namespace",
-        "shift = 1.04 * scale * descent / namespace",
+        "methods/residual_step.py",
+        "shift = scale * pull",
+        "shift = 1.04 * scale * pull",
         "dps",
         "WORSE    dps on linear-gaussian-2/0 [moments]",
     ),
     "a schedule's index off by one": Edit(
-        "methods/reverse_sde.py",
-        "log_abar = log_abar_i[np.array([levels * i // steps for i",
-        "log_abar = log_abar_i[np.array([levels * (i + 1) // steps - 1 for i",
+        "methods/levels.py",
+        "visited = np.array([count * i // steps for i",
+        "visited = np.array([count * (i + 1) // steps - 1 for i",
         "ancestral-pigdm",
-        "WORSE    grid ddpm_steps small, VP(0.1, 20): noise_std [values]",
+        "WORSE    grid ancestral_steps small, VP(0.1, 20): noise_std [values]",
     ),
     "float32 in a posterior's log density": Edit(
         "problems/shared_mixture.py",
@@ -53,21 +53,20 @@ EDITS = {
         "WORSE    gmm25-80-1: posterior log density [values]",
     ),
     "an extra denoiser call per step": Edit(
-        "methods/dps.py",
-        "        score = (row.alpha * x0_hat - x) / row.sigma**2",
-        "        x0_hat = x0_hat + 0.0 * denoiser(problem, row.alpha, row.sigma)(x)\n"
-        "        score = (row.alpha * x0_hat - x) / row.sigma**2",
+        "methods/residual_step.py",
+        "    residual = problem.y",
+        "    x0_hat = x0_hat + 0.0 * denoiser(problem, row.alpha, row.sigma)(x)\n    residual = problem.y",
         "dps",
         "WORSE    dps on seed2d [work]: per sample nfe 100 -> 200",
     ),
     # A product with 230 more columns takes as long as 30 % of a step of 250 samples in 80 dimensions.
     "a slowdown by 30 %": Edit(
-        "methods/dps.py",
-        "        return x_mean + row.noise_std",
-        "        flat = namespace(x).reshape(x_mean, (x.shape[0], -1))\n"
-        "        wasted = 1e-12 * namespace(x).sum(flat @ flat[:230].T, axis=1)\n"
-        "        x_mean = x_mean + namespace(x).reshape(wasted, (x.shape[0],) + (1,) * (x.ndim - 1))\n"
-        "        return x_mean + row.noise_std",
+        "methods/residual_step.py",
+        "    return advance(",
+        "    flat = namespace(x).reshape(x0_hat, (x.shape[0], -1))\n"
+        "    wasted = 1e-12 * namespace(x).sum(flat @ flat[:230].T, axis=1)\n"
+        "    shift = shift + namespace(x).reshape(wasted, (x.shape[0],) + (1,) * (x.ndim - 1))\n"
+        "    return advance(",
         "dps",
         "WORSE    dps [speed]: time over the reference workload",
     ),

@@ -64,6 +64,19 @@ def test_samples_that_are_not_finite_or_absurdly_far_have_diverged(
     assert (found[0], found[1].removesuffix(" of the prior from its mean")) == (status, reason)
 
 
+def test_what_a_method_says_of_itself_reaches_its_metrics() -> None:
+    """An estimate of p(y) is scored, and a point estimate is not asked for calibration."""
+    few = {"framework": "torch", "n": 12}
+    silent, evidence, point = (
+        run_task(one, Programs())[0].metrics
+        for one in (task("prior", **few), task("smc", **few, steps=3, particles=4), task("map", **few))
+    )
+    assert "log_evidence_error" in evidence
+    assert "log_evidence_error" not in silent
+    assert {"z_std", "coverage90_range"} <= set(silent)
+    assert not {"z_std", "coverage90_range"} & set(point)
+
+
 class CompileLog(logging.Handler):
     """What JAX says that it compiles."""
 
@@ -320,7 +333,8 @@ PRESETS = [(m.name, preset) for m in METHODS.values() if m.framework == "array" 
 def test_every_array_method_reports_the_work_that_is_counted(name: str, preset: str) -> None:
     import jax
 
-    entry, instance = METHODS[name], load("linear-gaussian-2", 0)
+    entry = METHODS[name]
+    instance = load("gaussian-field-16" if "image" in entry.requires else "linear-gaussian-2", 0)
     problem = counted((instance.oracle() if entry.oracle else instance.problem).to("jax"))
     hyper = entry.configure(preset, {"steps": 6} if "steps" in entry.hyper else {})
     own: list[Any] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 import run_benchmark
 from benchmarks.listing import listing
+from benchmarks.plan import Request, make_plan
+from benchmarks.suites import load_suite
 from methods import METHODS
 from problems import FAMILIES
 from scores import METRICS
@@ -34,7 +37,29 @@ def test_needs_and_presets_are_listed() -> None:
 
 def test_without_a_name_all_lists_are_printed() -> None:
     lines = listing(None)
-    assert [line for line in lines if line and not line.startswith(" ")] == ["problems", "methods", "metrics", "suites"]
+    assert [line for line in lines if line and not line.startswith(" ")] == [
+        *("problems", "methods", "metrics", "suites", "capabilities")
+    ]
+
+
+def test_what_a_method_lacks_on_which_problems_is_listed() -> None:
+    """Every problem stands in one group; where a method lacks nothing there and may be so large, a plan runs it."""
+    lines = listing("capabilities")
+    blank = lines.index("")
+    groups = [line.partition(":")[2].replace(",", "").split() for line in lines[:blank]]
+    assert sorted(name for group in groups for name in group) == sorted(FAMILIES)
+    rows = {line.split()[0]: re.split(r"  +", line)[1:] for line in lines[blank + 2 :]}
+    assert list(rows) == list(METHODS)
+    plan = make_plan(load_suite("exhaustive"), Request(problems=("*",), methods=("*",), instances=1))
+    runs = {(p.task.problem, p.task.method): not p.skip for p in plan.tasks}
+    for name, (*told, most) in rows.items():
+        for group, words in zip(groups, told, strict=True):
+            for problem in group:
+                lacking = METHODS[name].requires - FAMILIES[problem].provides
+                assert words == (", ".join(sorted(lacking)) or "yes")
+                small = most == "any" or FAMILIES[problem].dim <= int(most)
+                assert runs[problem, name] == (words == "yes" and small), (problem, name)
+    assert "image" in rows["tv"]
 
 
 def test_list_imports_nothing_heavy() -> None:

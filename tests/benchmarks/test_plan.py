@@ -294,3 +294,50 @@ def test_samples_are_given_up_from_the_last_instances_of_the_largest_problems() 
     assert ("gaussian-field-64", 0) in dropped(first - 1)
     assert ("seed2d", 0) not in dropped(first - 1)
     assert len(dropped(0)) == len(everything.tasks)
+
+
+def test_a_limit_may_name_a_preset() -> None:
+    """Without brackets it is for all presets, with 'default' for the one without a name."""
+    limits = [{"methods": ["dps[paper]"], "steps": 5}, {"methods": ["d*[default]"], "problems": ["nowhere"]}]
+    plan = planned(methods=["dps", "dps[paper]", "dps[code]", "exact"], limits=limits)
+    assert configs(plan) == ["dps[paper]", "dps[code]", "exact"]
+    assert (hyper(plan, "dps[paper]")["steps"], hyper(plan, "dps[code]")["steps"]) == (5, 12)
+    every = planned(methods=["dps", "dps[paper]"], limits=[{"methods": ["dps"], "steps": 5}])
+    assert [hyper(every, config)["steps"] for config in configs(every)] == [5, 5]
+
+
+def test_more_steps_are_more_rows() -> None:
+    """Of those that have as many as the suite says; a limit, the user and the method itself know better."""
+    METHODS["dps"].presets["short"] = {"steps": 3}  # type: ignore[index]
+    sizes = [{"n": 40, "steps": 12, "more_steps": [4, 90], "instances": 2}]
+    limits = [{"methods": ["em-mmps"], "steps": 0}]
+    request = Request(overrides=(parse_override("em-dps.steps=7"), parse_override("dps.scale=2.0")))
+    methods = ["dps", "dps[short]", "em-dps", "em-mmps", "ddrm", "exact"]
+    try:
+        plan = planned(request, methods=methods, sizes=sizes, limits=limits)
+    finally:
+        del METHODS["dps"].presets["short"]  # type: ignore[attr-defined]
+    names = ["dps[scale=2.0]", "dps[scale=2.0,steps=4]", "dps[scale=2.0,steps=90]", "dps[short,scale=2.0]"]
+    assert configs(plan) == [*names, "em-dps[steps=7]", "em-mmps", "ddrm", "exact"]
+    assert [hyper(plan, name)["steps"] for name in names] == [12, 4, 90, 3]
+    assert (hyper(plan, "em-mmps")["steps"], hyper(plan, "ddrm")["steps"]) == (1000, 20)
+    assert len(plan.tasks) == 2 * 8
+    told = planned(methods=["ddrm"], sizes=sizes, limits=[{"methods": ["ddrm"], "steps": 12}])
+    assert configs(told) == ["ddrm", "ddrm[steps=4]", "ddrm[steps=90]"]
+    alike = planned(methods=["ddrm"], sizes=[{**sizes[0], "steps": 20}])  # as many as its own by chance
+    assert configs(alike) == ["ddrm"]
+
+
+def test_a_method_that_cannot_afford_a_dimension_is_skipped_with_the_reason() -> None:
+    plan = planned(problems=["gaussian-field-64", "seed2d"], methods=["laplace"])
+    assert {(p.task.problem, p.skip) for p in plan.tasks} == {
+        ("gaussian-field-64", "laplace takes at most 1024 dimensions, gaussian-field-64 has 4096"),
+        ("seed2d", ""),
+    }
+
+
+def test_the_calibration_of_a_point_estimate_is_not_tested() -> None:
+    plan = planned(methods=["red-diff", "dps"], batched=True)
+    reasons = {p.task.method: p.skip for p in plan.tasks}
+    assert reasons["dps"] == ""
+    assert reasons["red-diff"].startswith("red-diff estimates one signal")

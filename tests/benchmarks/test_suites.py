@@ -12,6 +12,8 @@ from benchmarks.suites import load_suite, suite_names
 from methods import METHODS
 from problems import FAMILIES
 from problems.names import UsageError
+from reports.paired import can_order
+from reports.ranking import reference_key
 
 MINIMAL = """
 summary = "mine"
@@ -30,16 +32,44 @@ def written(folder: Path, text: str) -> str:
     return str(path)
 
 
-def test_there_are_five_suites() -> None:
-    assert suite_names() == ["calibration", "ci", "exhaustive", "full", "quick"]
+def test_there_are_six_suites() -> None:
+    assert suite_names() == ["calibration", "ci", "exhaustive", "full", "gmm25", "quick"]
 
 
-@pytest.mark.parametrize("name", ["calibration", "ci", "exhaustive", "full", "quick"])
+@pytest.mark.parametrize("name", suite_names())
 def test_a_shipped_suite_plans_and_has_sizes_for_every_problem(name: str) -> None:
     suite = load_suite(name)
-    assert make_plan(suite, Request()).tasks
+    tasks = make_plan(suite, Request()).tasks
+    assert any(not planned.skip for planned in tasks)
     for family in FAMILIES.values():
         assert suite.sizes_of(family).n >= 2
+
+
+def test_the_instances_of_the_full_suite_can_order_its_methods_and_a_few_plugins() -> None:
+    """Rivals are those with a rank: no references, and no estimates of one signal."""
+    plan = make_plan(load_suite("full"), Request())
+    for problem, sizes in plan.sizes.items():
+        rivals = {
+            p.task.config
+            for p in plan.tasks
+            if p.task.problem == problem and not p.skip and not METHODS[p.task.method].point
+            if reference_key(p.task.method, p.task.config)[0] == reference_key("another", "another")[0]
+        }
+        assert len(rivals) > 30
+        assert can_order(len(rivals) + 3, sizes.instances), (problem, len(rivals))
+
+
+def test_the_suite_of_the_papers_on_particles_has_their_sizes() -> None:
+    plan = make_plan(load_suite("gmm25"), Request())
+    told = {
+        (FAMILIES[t.problem].dim, t.n, json.loads(t.hyper)["steps"])
+        for t in (p.task for p in plan.tasks)
+        if t.method in ("ancestral-mmps", "ddrm", "tds")
+    }
+    small = {(8, 1000, steps) for steps in (20, 100, 1000)}
+    assert told == {*small, (80, 256, 100), (800, 256, 100)}
+    assert {p.task.instance for p in plan.tasks} == set(range(20))
+    assert "tds" not in {p.task.method for p in plan.tasks if p.task.problem == "gmm25-800-1"}
 
 
 @pytest.mark.parametrize(
@@ -60,7 +90,7 @@ def test_the_exhaustive_suite_is_a_thousand_by_a_thousand_everywhere() -> None:
     assert {(suite.sizes_of(f).n, suite.sizes_of(f).steps) for f in FAMILIES.values()} == {(1000, 1000)}
 
 
-@pytest.mark.parametrize("name", ["ci", "quick", "full", "exhaustive"])
+@pytest.mark.parametrize("name", suite_names())
 def test_no_suite_gives_the_steps_of_a_sampler_to_training(name: str) -> None:
     plan = make_plan(load_suite(name), Request(problems=("seed2d",), methods=("dpi-*",), instances=1))
     assert {json.loads(p.task.hyper)["steps"] for p in plan.tasks} == {

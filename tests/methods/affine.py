@@ -14,6 +14,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import scipy.linalg
+import scipy.stats
 
 from methods import METHODS, Samples
 from problems import Problem
@@ -37,32 +39,59 @@ class Numbered(Replay):
 
 @dataclass(frozen=True)
 class Impulse(Numbered):
-    """Row 1 + key * d + j of a draw has a 1 in coordinate j; everything else is 0."""
+    """Row 1 + key * stride + j of a draw has a 1 in coordinate j, all else is 0; no draw has more than stride."""
+
+    stride: int
 
     def rows(self, draw: Callable[..., Array], shape: tuple[int, ...]) -> Array:  # noqa: ARG002
         import jax
 
         xp: Any = jax.numpy if isinstance(self.key, jax.core.Tracer) else np
-        d = math.prod(shape[1:])
-        place = xp.arange(shape[0])[:, None] - 1 - self.key * d
-        return xp.reshape(place == xp.arange(d)[None, :], shape)
+        place = xp.arange(shape[0])[:, None] - 1 - self.key * self.stride
+        return xp.reshape(place == xp.arange(math.prod(shape[1:]))[None, :], shape)
+
+
+def stride_of(problem: Problem) -> int:
+    """Samplers draw states and, some of them, measurements."""
+    return problem.dim if problem.y is None else max(problem.dim, len(problem.y))
 
 
 @dataclass(frozen=True)
 class Given(Numbered):
     """The draw of a key is the first rows of noise[key], (n, *shape) in all; one number a row is its first entry.
 
-    A sampler that splits its key in two draws its start with key 1 and its steps with keys 3, 4, ...
+    A sampler that splits its key in two draws its start with key 1 and its steps with keys 3, 4, ... What goes beyond
+    the noise begins anew at its start. Uniform numbers are the normal ones through their distribution function.
     """
 
     noise: Array
 
-    def rows(self, draw: Callable[..., Array], shape: tuple[int, ...]) -> Array:  # noqa: ARG002
+    def rows(self, draw: Callable[..., Array], shape: tuple[int, ...]) -> Array:
         import jax
 
-        noise = jax.numpy.asarray(self.noise) if isinstance(self.key, jax.core.Tracer) else self.noise
-        drawn = noise[self.key][: shape[0]]
-        return drawn if len(shape) > 1 else drawn.reshape(shape[0], -1)[:, 0]
+        traced = any(isinstance(one, jax.core.Tracer) for one in (self.key, self.noise))
+        xp: Any = jax.numpy if traced else np
+        keys, rows = self.noise.shape[:2]
+        flat = xp.asarray(self.noise).reshape(keys, rows, -1)
+        row, entry = np.arange(shape[0])[:, None], np.arange(math.prod(shape[1:]))[None, :]
+        drawn = flat[(self.key + row // rows) % keys, row % rows, entry % flat.shape[2]].reshape(shape)
+        if "uniform" not in draw.__name__:
+            return drawn
+        return jax.scipy.stats.norm.cdf(drawn) if xp is jax.numpy else scipy.stats.norm.cdf(drawn)
+
+
+@dataclass(frozen=True)
+class Antithetic(Numbered):
+    """Row n / 2 + i of a draw is the reflection of row i; not for compiled programs, whose keys are not known."""
+
+    def rows(self, draw: Callable[..., Array], shape: tuple[int, ...]) -> Array:
+        generator = np.random.default_rng(self.key)
+        half = (shape[0] // 2, *shape[1:])
+        if "uniform" in draw.__name__:
+            u = generator.random(half)
+            return np.concatenate([u, 1.0 - u])
+        z = generator.standard_normal(half)
+        return np.concatenate([z, -z])
 
 
 def sampler(name: str, preset: str = "default", **overrides: Any) -> Run:
@@ -76,17 +105,26 @@ def keys_made(run: Run, problem: Problem) -> int:
     import jax
 
     counter = [1]
-    jax.eval_shape(lambda problem: run(problem, Impulse(0, counter), n=1).x, problem)
+    jax.eval_shape(lambda problem: run(problem, Impulse(0, counter, 1), n=1).x, problem)
     return counter[0]
 
 
 def torch_law(run: Run, problem: Problem) -> Law:
     """Mean (d,) and covariance (d, d) of the output, in torch, float64. For few steps."""
-    carried = problem.to("torch", dtype="float64")
-    counter = [1]
-    run(carried, Impulse(0, counter), n=1)
-    n = 1 + counter[0] * problem.dim
-    return _moments(run(carried, Impulse(0, [1]), n=n).x.numpy())
+    return _moments(_torch_rows(run, problem))
+
+
+def torch_stationary_law(run: Run, problem: Problem, start_std: float) -> Law:
+    """The law that a Markov kernel leaves as it is, from a run that applies it once to start_std times the first draw.
+
+    The kernel is x -> F x + b + noise, and the start is drawn with key 1, which makes F the responses to that key.
+    """
+    x = _torch_rows(run, problem).reshape(-1, problem.dim)
+    own = slice(1 + stride_of(problem), 1 + stride_of(problem) + problem.dim)
+    kernel = (x[own] - x[0]).T / start_std
+    noise = np.delete(x[1:] - x[0], np.r_[own] - 1, axis=0)
+    mean = np.linalg.solve(np.eye(problem.dim) - kernel, x[0])
+    return mean, scipy.linalg.solve_discrete_lyapunov(kernel, noise.T @ noise)
 
 
 def jax_laws(runs: Mapping[str, Run], problems: Mapping[str, Problem]) -> dict[str, dict[str, Law]]:
@@ -95,10 +133,11 @@ def jax_laws(runs: Mapping[str, Run], problems: Mapping[str, Problem]) -> dict[s
 
     carried = {name: problem.to("jax", dtype="float64") for name, problem in problems.items()}
     first = next(iter(carried.values()))
-    sizes = {name: 1 + keys_made(run, first) * first.dim for name, run in runs.items()}
+    stride = stride_of(first)
+    sizes = {name: 1 + keys_made(run, first) * stride for name, run in runs.items()}
 
     def program(problem: Problem) -> dict[str, Array]:
-        return {name: run(problem, Impulse(0, [1]), n=sizes[name]).x for name, run in runs.items()}
+        return {name: run(problem, Impulse(0, [1], stride), n=sizes[name]).x for name, run in runs.items()}
 
     compiled = jax.jit(program)
     found = {name: compiled(problem) for name, problem in carried.items()}
@@ -126,6 +165,16 @@ def jax_laws_by_derivative(run: Run, problems: Mapping[str, Problem]) -> dict[st
         flat = jacobian.reshape(len(centre), -1)
         laws[name] = centre, flat @ flat.T
     return laws
+
+
+def _torch_rows(run: Run, problem: Problem) -> np.ndarray:
+    """The output for silence, and below it those for a unit of every number drawn."""
+    carried = problem.to("torch", dtype="float64")
+    counter = [1]
+    stride = stride_of(problem)
+    run(carried, Impulse(0, counter, stride), n=1)
+    n = 1 + counter[0] * stride
+    return run(carried, Impulse(0, [1], stride), n=n).x.numpy()
 
 
 def _moments(x: np.ndarray) -> Law:

@@ -91,8 +91,11 @@ def test_the_ode_gives_the_log_density_of_a_correlated_gaussian() -> None:
     "adjoint",
     [
         None,
-        diffrax.BacksolveAdjoint(
-            solver=diffrax.Dopri5(), stepsize_controller=diffrax.PIDController(rtol=1e-5, atol=1e-7)
+        pytest.param(
+            diffrax.BacksolveAdjoint(
+                solver=diffrax.Dopri5(), stepsize_controller=diffrax.PIDController(rtol=1e-5, atol=1e-7)
+            ),
+            marks=pytest.mark.slow,
         ),
     ],
     ids=["recursive checkpoint", "backsolve"],

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from methods.reverse_sde import SIGMA_MIN
+from methods.levels import SIGMA_MIN
 from tests.methods.affine import sampler, torch_law
 from tests.methods.cases import WIDE
 
@@ -50,7 +50,7 @@ def test_euler_maruyama_is_first_order_in_the_moments_and_ends_at_the_exact_law(
     [
         ("oracle-ode", {"solver": "euler"}, (50, 100, 200)),
         ("ancestral-none", {"grid": "score-sde"}, (50, 100, 200)),
-        ("ancestral-none", {"variance": "large"}, (125, 250, 500)),
+        pytest.param("ancestral-none", {"variance": "large"}, (125, 250, 500), marks=pytest.mark.slow),
     ],
 )
 def test_first_order_towards_the_grids_own_limit(name: str, hyper, numbers: tuple[int, ...]):

@@ -11,15 +11,11 @@ from problems import load
 from problems.arrays import make_key
 from tests.methods.affine import sampler
 from tests.methods.cases import LG1
+from tests.methods.laws import named, obeys
 
 SEED2D = load("seed2d", 0)
 EXACT_MEAN = np.array([-0.239922, -0.157932])
 HEAVY = 0.695603
-ALD = {
-    "sigma_max": 20.0,
-    "sigma_min": 0.03,
-    "gamma": 1 / np.hypot(2.0, 1.7),
-}  # gamma_t = sigma_t: ||A|| is hypot(2, 1.7)
 
 
 def _draw(name: str, preset: str, hyper: dict[str, Any], problem: Any, n: int) -> np.ndarray:
@@ -27,29 +23,14 @@ def _draw(name: str, preset: str, hyper: dict[str, Any], problem: Any, n: int) -
     return samples.x.numpy().astype(float)
 
 
-def _within(found: Any, expected: Any, error: Any, errors: float = 4.0) -> None:
-    np.testing.assert_array_less(np.abs(np.asarray(found) - expected), errors * np.asarray(error))
-
-
-@pytest.mark.parametrize(
-    ("name", "preset", "hyper", "n", "expected"),
-    [
-        ("dps", "calibrated", {}, 5000, -0.454),
-        ("ancestral-mmps", "paper", {}, 10000, -0.219),
-        ("ancestral-pigdm", "default", {}, 5000, -0.055),
-        ("annealed-langevin", "default", ALD, 5000, -0.075),
-        ("annealed-langevin", "default", {**ALD, "steps": 10000, "steps_per_level": 50}, 2000, -0.104),
-    ],
-)
-def test_the_bias_of_the_first_mean(name: str, preset: str, hyper, n: int, expected: float):
-    """The exact value is -.240. Each is far from what the others give, apart from the last two."""
-    x = _draw(name, preset, hyper, SEED2D.problem, n)[:, 0]
-    _within(x.mean(), expected, x.std() / n**0.5)
+def _within(name: str, law: str, found: Any, expected: Any, error: Any) -> None:
+    """Four standard errors."""
+    obeys(name, law, found, expected, 4.0 * np.asarray(error))
 
 
 def test_the_released_step_of_dps_keeps_one_mode():
     x = _draw("dps", "code", {}, SEED2D.problem, 3000)
-    assert x[:, 0].mean() == pytest.approx(-0.55, abs=0.02)
+    obeys("dps[code]", "published mean on two modes, exact -.240", x[:, 0].mean(), -0.55, 0.02)
     assert np.mean(x[:, 0] < 0) > 0.99
 
 
@@ -66,9 +47,10 @@ def test_the_released_step_of_dps_keeps_one_mode():
 def test_the_exact_score_gives_the_exact_weights(name: str, hyper):
     """Any integrator, once the prior is the posterior."""
     n = 5000
-    x = _draw(name, "default", hyper, SEED2D.oracle(), n)
-    _within(x.mean(axis=0), EXACT_MEAN, x.std(axis=0) / n**0.5)
-    _within(np.mean(x[:, 0] < 0), HEAVY, (HEAVY * (1 - HEAVY) / n) ** 0.5)
+    x, told = _draw(name, "default", hyper, SEED2D.oracle(), n), named(name, of="the posterior", **hyper)
+    _within(told, "mean on two modes", x.mean(axis=0), EXACT_MEAN, x.std(axis=0) / n**0.5)
+    weight = np.mean(x[:, 0] < 0)
+    _within(told, "weight of the heavier mode", weight, HEAVY, (HEAVY * (1 - HEAVY) / n) ** 0.5)
 
 
 @pytest.mark.parametrize("name", ["exact", "oracle-em", "oracle-pc", "oracle-ode"])
@@ -76,17 +58,18 @@ def test_oracles_on_twenty_five_modes(name: str):
     """Means, second moments and mode weights; the mean responsibility of a component is its weight."""
     n, posterior = 2000, load("gmm25-8-1", 2).posterior
     hyper = {} if name == "exact" else {"steps": 150 if name == "oracle-ode" else 500}
-    x = _draw(name, "default", hyper, load("gmm25-8-1", 2).oracle(), n)
-    _within(x.mean(axis=0), posterior.mean, x.std(axis=0) / n**0.5)
+    x, told = _draw(name, "default", hyper, load("gmm25-8-1", 2).oracle(), n), named(name, **hyper)
+    _within(told, "mean on 25 modes", x.mean(axis=0), posterior.mean, x.std(axis=0) / n**0.5)
     root = np.linalg.cholesky(posterior.cov())
     z = np.linalg.solve(root, (x - posterior.mean).T).T
     products = (z[:, :, None] * z[:, None, :])[:, *np.triu_indices(8)]
-    _within(products.mean(axis=0), np.eye(8)[np.triu_indices(8)], products.std(axis=0) / n**0.5)
+    expected = np.eye(8)[np.triu_indices(8)]
+    _within(told, "whitened second moments on 25 modes", products.mean(axis=0), expected, products.std(axis=0) / n**0.5)
     weights = np.exp(posterior.log_weights)
     common = weights > 0.01
     assert common.sum() == 3
     r = posterior.responsibilities(x)[:, common]
-    _within(r.mean(axis=0), weights[common], r.std(axis=0) / n**0.5)
+    _within(told, "weights of 25 modes", r.mean(axis=0), weights[common], r.std(axis=0) / n**0.5)
 
 
 @pytest.mark.parametrize(("scale", "expected"), [(0.1, 0.058), (0.3, 0.173), (1.0, 0.572)])
@@ -95,5 +78,6 @@ def test_the_spread_of_normalised_dps_is_its_step_size(scale: float, expected: f
     n = 3000
     x = _draw("dps", "paper", {"scale": scale}, LG1.problem, n)[:, 0]
     spread = (x - x.mean()) ** 2
-    _within(x.std(), expected, spread.std() / (2 * x.std() * n**0.5))
-    assert x.mean() == pytest.approx(0.8, abs=0.12 * scale)
+    told = named("dps", "paper", scale=scale)
+    _within(told, "published std, one dimension", x.std(), expected, spread.std() / (2 * x.std() * n**0.5))
+    obeys(told, "mean, one dimension", x.mean(), 0.8, 0.12 * scale)

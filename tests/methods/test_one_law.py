@@ -12,16 +12,26 @@ from scipy.stats import ks_2samp
 from methods import Method
 from problems import FAMILIES, load
 from problems.arrays import make_key
-from tests.methods.configurations import distinct, labels, seen
+from tests.methods.configurations import distinct, fits, labels, seen
 
 SMALL = [name for name, family in FAMILIES.items() if family.dim <= 16]
 N, LEVEL = 1000, 1e-3
 
 
 def p_value(a: np.ndarray, b: np.ndarray) -> float:
-    """Of "one law": Kolmogorov-Smirnov on every coordinate, the smallest times their number."""
-    a, b = (np.nan_to_num(x.reshape(len(x), -1), nan=np.inf, posinf=1e30, neginf=-1e30) for x in (a, b))
-    return min(1.0, min(ks_2samp(u, v).pvalue for u, v in zip(a.T, b.T, strict=True)) * a.shape[1])
+    """Of "one law": Kolmogorov-Smirnov on every coordinate, the smallest times their number.
+
+    A coordinate that does not scatter, as of a point estimate, has one value in both, to a thousandth of its size.
+    """
+    a, b = (np.nan_to_num(x.reshape(len(x), -1), nan=2e30, posinf=1e30, neginf=-1e30) for x in (a, b))
+    return min(1.0, min(_p_value(u, v) for u, v in zip(a.T, b.T, strict=True)) * a.shape[1])
+
+
+def _p_value(u: np.ndarray, v: np.ndarray) -> float:
+    both = np.concatenate([u, v])
+    if max(np.ptp(u), np.ptp(v)) < 1e-3 * np.abs(both).max():
+        return float(np.ptp(both) < 1e-3 * np.abs(both).max())
+    return float(ks_2samp(u, v).pvalue)
 
 
 def rejected(p_values: dict[Any, float], level: float) -> list[Any]:
@@ -49,7 +59,8 @@ def test_torch_and_jax_draw_one_law_on_every_small_problem() -> None:
     p_values = {
         (family, label): p_value(*(drawn(*configurations[label], family, framework) for framework in ("torch", "jax")))
         for family in SMALL
-        for label in configurations
+        for label, (method, hyper) in configurations.items()
+        if fits(method, family) and hyper.get("runs") != "one"  # of which the samples are not independent
     }
     assert len(p_values) > 150
     assert rejected(p_values, LEVEL) == []

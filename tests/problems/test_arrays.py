@@ -164,6 +164,8 @@ def test_logsumexp_and_softmax_hold_at_the_extremes(framework):
     np.testing.assert_allclose(np.asarray(logsumexp(rows)), scipy.special.logsumexp(ROWS, axis=-1), rtol=1e-14)
     np.testing.assert_allclose(np.asarray(softmax(rows)), scipy.special.softmax(ROWS, axis=-1), rtol=1e-12)
     np.testing.assert_allclose(np.asarray(logsumexp(rows[3])), scipy.special.logsumexp(ROWS[3]), rtol=1e-14)
+    with np.errstate(divide="ignore"):
+        assert float(logsumexp(array(framework, np.full(3, -np.inf)))) == -np.inf
 
 
 @pytest.mark.parametrize("framework", ["torch", "jax"])

@@ -53,13 +53,26 @@ def test_metadata_describes_the_instances(name, instance):
 @every
 def test_what_a_family_provides_is_there(name, instance):
     provides, problem = FAMILIES[name].provides, instance(name, 0).problem
-    known = {"linear", "svd", "gaussian_noise", "differentiable", "prior_log_prob", "prior_sample"}
+    known = {
+        "linear",
+        "svd",
+        "gaussian_noise",
+        "likelihood",
+        "differentiable",
+        "image",
+        "prior_log_prob",
+        "prior_sample",
+        "prior_cov",
+    }
+    assert ("image" in provides) == (FAMILIES[name].kind == "image")
+    assert ("likelihood" in provides) == hasattr(problem.noise, "log_likelihood")
     assert provides <= known
     assert ("linear" in provides) == problem.operator.linear
     assert ("svd" in provides) == isinstance(problem.operator, Matrix | FourierFilter)
     assert ("gaussian_noise" in provides) == (float(problem.noise.std) > 0)
     assert ("prior_log_prob" in provides) == hasattr(problem.prior, "log_prob")
     assert ("prior_sample" in provides) == hasattr(problem.prior, "sample")
+    assert ("prior_cov" in provides) == hasattr(problem.prior, "cov")
 
 
 def arrays(node, path=""):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -371,3 +372,21 @@ def test_torn_gates_are_told(crafted: Any) -> None:
     (path / "gates.parquet").write_bytes(b"torn")
     with pytest.raises(RunError, match=r"gates\.parquet cannot be read"):
         reports.leaderboard(path)
+
+
+def test_what_a_row_is_stands_behind_its_label(crafted: Any) -> None:
+    """A dagger for what is given the posterior, a double one for what estimates one signal, in every table."""
+    directory = crafted.write()
+    info = json.loads((directory / "run.json").read_text())
+    (directory / "run.json").write_text(json.dumps(info | {"methods": {"bad": {"point": True}, "good": {}}}))
+    board = reports.leaderboard(directory)
+    marks = dict(zip(board["label"], board["mark"], strict=True))
+    assert {label: mark for label, mark in marks.items() if mark} == {"exact": "†", "bad": "‡"}
+    assert {label for label, rank in zip(board["label"], board["rank"], strict=True) if np.isnan(rank)} >= {"bad"}
+    assert not {label for label, rank in zip(board["label"], board["rank"], strict=True) if rank > 0} & {"bad", "exact"}
+    assert "`bad` ‡ |" in markdown(board, {})
+    assert r"bad \ddag{} &" in latex(board, {})
+    out = io.StringIO()
+    print_tables(board, Console(file=out, width=200))
+    assert "bad ‡" in out.getvalue()
+    assert "good ‡" not in out.getvalue()

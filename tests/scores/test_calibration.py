@@ -171,3 +171,16 @@ def test_z_std_without_spread(instance):
     same = scores.evaluate(np.tile(reference.x[0], (10, 1)), instance, reference, data_range=1.0)
     assert same["z_std"][0] > 1e10
     assert same["std_ratio_range"][0] == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["gmm25-8-2", "gaussian-field-16"])
+def test_an_estimate_of_one_signal_is_not_asked_for_its_spread(name):
+    instance = problems.load(name, 0)
+    x, reference = instance.posterior.sample(make_key("numpy", [3]), 8), scores.reference(instance, 8, [1])
+    asked = scores.evaluate(x, instance, reference, data_range=1.0)
+    spared = scores.evaluate(x, instance, reference, data_range=1.0, point=True)
+    told = {metric for metric in asked if scores.METRICS[metric].claims}
+    of_spread = {metric for metric in told if set(scores.METRICS[metric].claims) <= {"std_divided", "std_multiplied"}}
+    calibrated = {metric for metric in asked if metric.startswith("coverage")}
+    assert of_spread >= {"z_std", "std_ratio_range", "psnr_gain_db"}
+    assert set(asked) - set(spared) == of_spread | calibrated | {"psnr_gain_expected_db"}

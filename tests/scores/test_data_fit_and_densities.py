@@ -111,3 +111,20 @@ def test_draws_without_any_density_cost_infinity(build, rng):
     reference = scores.reference(instance, 20, [1])
     found = scores.evaluate(x, instance, reference, data_range=1.0, exact_x=x, exact_log_prob=log_q)
     assert found["kl_reverse"][0] == math.inf
+
+
+@pytest.mark.parametrize(("off", "stderr"), [(0.0, 0.1), (-0.7, 0.02), (2.5, float("nan"))])
+def test_the_error_of_an_evidence(off, stderr):
+    instance = problems.load("seed2d", 0)
+    x = instance.posterior.sample(make_key("numpy", [3]), 8)
+    evidence = (instance.log_evidence + off, stderr)
+    found = scores.evaluate(x, instance, scores.reference(instance, 8, [1]), data_range=1.0, log_evidence=evidence)
+    assert found["log_evidence_error"] == pytest.approx((off, stderr), nan_ok=True)
+    assert instance.log_evidence == pytest.approx(-0.243753, abs=1e-6)
+
+
+def test_without_an_estimate_the_evidence_has_no_error():
+    instance = problems.load("seed2d", 0)
+    x = instance.posterior.sample(make_key("numpy", [3]), 8)
+    found = scores.evaluate(x, instance, scores.reference(instance, 8, [1]), data_range=1.0)
+    assert "log_evidence_error" not in found

@@ -17,7 +17,7 @@ from scores.registry import metric
 
 PERCENTS = (50, 68, 90, 95)
 EVERYWHERE = {
-    *("sw1", "max_sw2", "energy_distance", "mmd2", "c2st", "ksd2", "crps_regret_range", "energy_score_regret"),
+    *("sw1", "sw2", "max_sw2", "energy_distance", "mmd2", "c2st", "ksd2", "crps_regret_range", "energy_score_regret"),
     *("mean_error_range", "std_ratio_range", *(f"coverage{p}_range" for p in PERCENTS), "z_std"),
     *("chi2_per_m", "psnr_mean_db", "psnr_sample_db", "psnr_gain_db", "psnr_gain_expected_db", "mmse_gap_db"),
     "nonfinite",
@@ -35,9 +35,14 @@ EXPECTED = {
     "gaussian-field-16": EVERYWHERE | SSIM | BANDS,
 }
 DENSITY = {"log_density_regret", "kl_reverse"}
+EVIDENCE = {"log_evidence_error"}
 SIGNED = {"energy_distance", "mmd2", "ksd2", "crps_regret_range", "crps_regret_null", "energy_score_regret"}
 """Unbiased, so that an exact sampler may be below 0."""
-FLOORS = {"w1", "sw1", "max_sw2", "mean_error_range", "mean_error_null", "c2st", *SIGNED, *MODES - {"missing_modes"}}
+FLOORS = {
+    *("w1", "sw1", "sw2", "max_sw2", "mean_error_range", "mean_error_null", "c2st"),
+    *SIGNED,
+    *MODES - {"missing_modes"},
+}
 
 
 def prepared(name, n=24, index=1):
@@ -45,7 +50,7 @@ def prepared(name, n=24, index=1):
     return instance, scores.reference(instance, n, [9]), instance.posterior.sample(make_key("numpy", [31]), n)
 
 
-SINGLE_PRECISION = {"sw1", "max_sw2"}
+SINGLE_PRECISION = {"sw1", "sw2", "max_sw2"}
 """Their projections are float32 products, whose rounding (1e-7 of the spread) depends on where a sample stands."""
 
 
@@ -69,7 +74,7 @@ def test_metrics_are_those_that_apply_and_all_have_values(name):
 
 
 def test_the_registry_lists_every_metric_with_what_a_table_needs():
-    assert set(scores.METRICS) == set.union(*EXPECTED.values()) | DENSITY
+    assert set(scores.METRICS) == set.union(*EXPECTED.values()) | DENSITY | EVIDENCE
     assert {name for name, entry in scores.METRICS.items() if entry.has_floor} == FLOORS
     for name, entry in scores.METRICS.items():
         assert entry.name == name
@@ -82,7 +87,7 @@ def test_the_registry_lists_every_metric_with_what_a_table_needs():
     assert targets == {
         **{f"std_ratio_{space}": 1.0 for space in ("range", "null")},
         **{f"coverage{p}_{space}": 0.0 for p in PERCENTS for space in ("range", "null")},
-        **dict.fromkeys(BANDS, 0.0),
+        **dict.fromkeys(BANDS | EVIDENCE, 0.0),
         **{"z_std": 1.0, "chi2_per_m": 1.0, "psnr_gain_db": decibels, "psnr_gain_expected_db": decibels},
     }
     higher = {name for name, value in better.items() if value == "higher"}

@@ -233,7 +233,7 @@ def test_a_metric_claims_only_faults_that_exist_and_by_default_all():
         assert scores.METRICS["new"].claims == set(FAULTS)
     assert scores.METRICS["sw1"].claims == set(FAULTS)
     in_x = {name for name, entry in scores.METRICS.items() if entry.in_x}
-    distances = {"w1", "sw1", "max_sw2", "energy_distance", "mmd2", "c2st", "energy_score_regret"}
+    distances = {"w1", "sw1", "sw2", "max_sw2", "energy_distance", "mmd2", "c2st", "energy_score_regret"}
     assert in_x == distances | {"mode_weights_w2", "mode_means_w2", "mode_covs_w2"}
     assert scores.METRICS["mode_tv"].claims == {"drop_mode", "tilt_weights"}
     assert scores.METRICS["nonfinite"].claims == set()

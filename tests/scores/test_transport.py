@@ -13,7 +13,7 @@ from scores import transport
 from scores.candidate import Candidate
 from scores.directions import projection_directions, sorted_projections
 
-DISTANCES = {"w1": transport.w1, "sw1": transport.sw1, "max_sw2": transport.max_sw2}
+DISTANCES = {"w1": transport.w1, "sw1": transport.sw1, "sw2": transport.sw2, "max_sw2": transport.max_sw2}
 
 
 def gaussian(build, d, spread=1.0):
@@ -35,6 +35,7 @@ def test_distance_of_a_shift(build, rng, d):
     along = np.abs(projection_directions(d).astype(float) @ shift)
     assert found["w1"] == pytest.approx(np.linalg.norm(shift), rel=1e-9)
     assert found["sw1"] == pytest.approx(np.mean(along), rel=1e-5)
+    assert found["sw2"] == pytest.approx(np.mean(along**2) ** 0.5, rel=1e-5)
     assert found["max_sw2"] == pytest.approx(np.max(along), rel=1e-5)
 
 
@@ -62,6 +63,7 @@ def test_distance_of_a_scaling(build):
     along = reference.x @ projection_directions(3).astype(float).T
     assert found["w1"] == pytest.approx(0.6 * np.mean(np.linalg.norm(reference.x, axis=1)), rel=1e-9)
     assert found["sw1"] == pytest.approx(0.6 * np.mean(np.abs(along)), rel=1e-5)
+    assert found["sw2"] == pytest.approx(0.6 * np.mean(along**2) ** 0.5, rel=1e-5)
     assert found["max_sw2"] == pytest.approx(0.6 * np.max(np.sqrt(np.mean(along**2, axis=0))), rel=1e-5)
 
 

@@ -4,7 +4,8 @@
 PB.parts.charts = function () {
   const board = PB.data.board, run = PB.data.run;
   const MOST = 300; // points of one chart
-  const MARKERS = { o: "circle", "^": "triangle-up", s: "square", D: "diamond", v: "triangle-down", P: "cross", "*": "star", X: "x", h: "hexagon" };
+  const MARKERS = { o: "circle", "^": "triangle-up", s: "square", D: "diamond", v: "triangle-down", P: "cross", "*": "star", X: "x", h: "hexagon",
+    "<": "triangle-left", ">": "triangle-right", d: "diamond-tall", p: "pentagon", H: "hexagon2", 8: "octagon", "$+$": "star-square", "$?$": "hash" };
   const FILLS = ["", "-open", "-dot", "-open-dot"];
   const byId = (id) => document.getElementById(id);
   const rowsOf = run.problems.map(() => []);
@@ -60,7 +61,7 @@ PB.parts.charts = function () {
     const kept = [...all].sort((a, b) => board.sw1_over_floor95[a] - board.sw1_over_floor95[b]).slice(0, MOST).sort((a, b) => a - b);
     const traces = kept.map((row) => {
       const value = board.sw1_over_floor95[row], [up, down] = interval(row, value), marker = look(row);
-      const name = safe(PB.at("label", row)) + (board.oracle[row] ? " †" : "");
+      const name = safe(PB.named(board, row));
       return {
         name, x: [board[key][row]], y: [value], mode: "markers", marker, customdata: [row],
         error_y: { type: "data", symmetric: false, array: [up], arrayminus: [down], thickness: 1.2, width: 0, color: marker.line.color },
@@ -101,7 +102,7 @@ PB.parts.charts = function () {
     const problem = byId("k-problem").value, slim = narrow();
     const { verdicts } = await PB.problem(problem);
     const rows = rowsOf[place.get(problem)].filter((row) => board.tasks_ok[row] > 0).slice(0, MOST / 5).reverse();
-    const names = rows.map((row) => safe(PB.at("label", row)) + (board.oracle[row] ? " †" : ""));
+    const names = rows.map((row) => safe(PB.named(board, row)));
     const panels = PANELS.filter(([key]) => PARTS.some(([end]) => board[key + end]));
     const each = 18 * rows.length, gap = 0.04, { axis, base } = layout({ height: slim ? panels.length * (each + 70) + 40 : each + 110 });
     const traces = [], axes = {}, shapes = [], told = new Set(), count = panels.length;

@@ -78,6 +78,8 @@ PB.linked = function (text) {
   return parts;
 };
 
+// The label with its mark: † is given the posterior's score, ‡ estimates one signal.
+PB.named = (table, row) => PB.get(table, "label", row) + (PB.get(table, "mark", row) ? ` ${PB.get(table, "mark", row)}` : "");
 PB.hash = (kind, ...names) => `#${kind}/${names.map(encodeURIComponent).join("/")}`;
 PB.cellHash = (row) => PB.hash("cell", PB.at("problem", row), PB.at("config", row), PB.at("framework", row));
 PB.at = (column, row) => PB.get(PB.data.board, column, row);

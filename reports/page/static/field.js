@@ -36,7 +36,7 @@ PB.parts.field = function () {
       const label = PB.get(totals, "label", i), reference = totals.reference[i];
       const first = place > 0 && Boolean(reference) !== Boolean(totals.reference[order[place - 1]]);
       return PB.el("tr", { class: [reference ? "reference" : "", first ? "new-problem" : ""].join(" ").trim() },
-        PB.el("th", { scope: "row" }, PB.el("a", { href: PB.hash("method", PB.get(totals, "method", i)) }, label + (totals.oracle[i] ? " †" : ""))),
+        PB.el("th", { scope: "row" }, PB.el("a", { href: PB.hash("method", PB.get(totals, "method", i)) }, PB.named(totals, i))),
         PB.el("td", { class: "num" }, PB.number(totals.mean[i])),
         PB.el("td", { class: "num" }, totals.problems[i] ? `${totals.at_floor[i]}/${totals.problems[i]}` : "–"),
         problems.map((problem) => cell(codes.get(label), problem)));

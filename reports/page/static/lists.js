@@ -40,7 +40,7 @@ PB.parts.lists = function () {
     const about = (i) => (run.cards.methods[PB.get(totals, "method", i)] || {}).summary || "";
     const found = [...Array(PB.count(totals)).keys()].filter((i) => words.every((word) => `${PB.get(totals, "label", i)} ${about(i)}`.toLowerCase().includes(word)));
     const body = found.slice(0, many).map((i) => PB.el("tr", { class: totals.reference[i] ? "reference" : "" },
-      PB.el("th", { scope: "row" }, PB.el("a", { href: PB.hash("method", PB.get(totals, "method", i)) }, PB.get(totals, "label", i) + (totals.oracle[i] ? " †" : ""))), PB.el("td", { class: "about" }, about(i)),
+      PB.el("th", { scope: "row" }, PB.el("a", { href: PB.hash("method", PB.get(totals, "method", i)) }, PB.named(totals, i))), PB.el("td", { class: "about" }, about(i)),
       [PB.number(totals.mean[i]), `${totals.at_floor[i]}/${totals.problems[i]}`, PB.number(totals.coverage90[i], true), PB.number(totals.z_std[i]), PB.number(totals.mode_tv[i]), PB.number(totals.work[i]), PB.number(totals.seconds_per_1000[i]), `${totals.failed[i]}/${totals.total[i]}`].map((text, j) => (told[j + 2] ? PB.el("td", { class: "num" }, text) : null))));
     byId("method-list").replaceChildren(PB.el("table", { class: "board" }, PB.el("caption", { class: "sr" }, "Methods with the bias seen and their cost"), PB.el("thead", {}, PB.el("tr", {}, heads.map((name, i) => (told[i] ? PB.el("th", { scope: "col", class: i > 1 ? "num" : "" }, name) : null)))), PB.el("tbody", {}, body)));
     const left = found.length - body.length;

@@ -150,8 +150,7 @@ PB.parts.table = function () {
 
   function bodyCell(column, row) {
     if (column.key === "label") {
-      const label = PB.at("label", row) + (board.oracle[row] ? " †" : "");
-      return PB.el("th", { scope: "row" }, PB.el("a", { href: PB.cellHash(row) }, label));
+      return PB.el("th", { scope: "row" }, PB.el("a", { href: PB.cellHash(row) }, PB.named(board, row)));
     }
     if (column.key === "problem") return PB.el("td", {}, PB.el("a", { class: "soft", href: PB.hash("problem", PB.at("problem", row)) }, PB.at("problem", row)));
     if (column.key === "rank") return rankCell(row);

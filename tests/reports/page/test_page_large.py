@@ -29,7 +29,9 @@ def large_board() -> pd.DataFrame:
     names = np.array([f"method-{i}" for i in range(METHODS)])
     method = np.tile(names, PROBLEMS)
     board = pd.DataFrame({"problem": np.repeat([f"problem-{i}" for i in range(PROBLEMS)], METHODS), "label": method})
-    board = board.assign(method=method, config=method, framework="jax", oracle=False, reference=False, status="ok")
+    board = board.assign(
+        method=method, config=method, framework="jax", oracle=False, reference=False, mark="", status="ok"
+    )
     board = board.assign(tasks_ok=16, tasks_failed=0, tasks_skipped=0, tasks_total=16, failures="", reason="")
     board = board.assign(instances=16, repeats=1, n=1000, device="cpu", threads=2)
     board["rank"] = np.tile(np.arange(METHODS) + 1.0, PROBLEMS)
