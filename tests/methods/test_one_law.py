@@ -78,6 +78,13 @@ def test_another_law_is_rejected() -> None:
     assert p_value(x, np.full_like(x, np.nan)) == 0
 
 
+def test_what_does_not_scatter_is_compared_by_its_value() -> None:
+    x = np.full((50, 1), 3.0) + np.linspace(0.0, 1e-5, 50)[:, None]
+    assert p_value(x, x + 1e-4) == 1
+    assert p_value(x, x + 0.1) == 0
+    assert p_value(x, x + np.linspace(-1.0, 1.0, 50)[:, None]) < LEVEL
+
+
 def test_holm_compares_the_smallest_with_the_strictest_level() -> None:
     assert rejected({"a": 0.02, "b": 0.011, "c": 0.9, "d": 0.012}, 0.05) == ["b", "d", "a"]
     assert rejected({"a": 0.02, "b": 0.013, "c": 0.9, "d": 0.012}, 0.05) == ["d", "b", "a"]
