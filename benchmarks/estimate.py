@@ -29,8 +29,6 @@ def estimate_seconds(method: Method, task: Task, family: Family, *, first: bool)
     evaluations = 1 + (hyper.get("corrector_steps") or 0)
     passes = evaluations * (3 + (hyper.get("iterations") or 0) if "differentiable" in method.requires else 1)
     row = _FIXED_SECONDS + family.dim * _NUMBER_SECONDS[family.kind]
-    draws = task.n * task.instances * (_TORCH if task.framework == "torch" else 1.0)
-    if hyper.get("runs") == "many":
-        draws *= hyper.get("particles") or 1
+    draws = task.rows * task.instances * (_TORCH if task.framework == "torch" else 1.0)
     sampling = ((hyper.get("steps") or 1) + (hyper.get("warmup") or 0)) * passes * draws * row
     return sampling + _SCORE_SECONDS + (COMPILE_SECONDS if first else 0.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -81,9 +80,7 @@ def over_instances(run: Callable[[Problem, Key], Samples]) -> Callable[[Stack, K
 def chunks(task: Task) -> list[np.ndarray]:
     """The places of the instances that run at once: lists of equal length, the last one filled up with its own end."""
     prior = instances_of(task.problem, task.instance, task.instances)[0].problem.prior
-    hyper = json.loads(task.hyper)
-    rows = task.n * (hyper.get("particles") or 1 if hyper.get("runs") == "many" else 1)
-    numbers = rows * prior.mean.size * len(getattr(prior, "log_weights", (0,)))
+    numbers = task.rows * prior.mean.size * len(getattr(prior, "log_weights", (0,)))
     size = max(1, min(task.instances, MEMORY_BYTES // (4 * _ARRAYS * numbers)))
     starts = range(0, task.instances, size)
     return [np.minimum(np.arange(start, start + size), task.instances - 1) for start in starts]

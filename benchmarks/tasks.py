@@ -44,6 +44,12 @@ class Task:
     instances: int = 1
 
     @property
+    def rows(self) -> int:
+        """The states of one instance that move at once: n, or those of n independent runs of particles."""
+        hyper = json.loads(self.hyper)
+        return self.n * (hyper.get("particles") or 1 if hyper.get("runs") == "many" else 1)
+
+    @property
     def id(self) -> str:
         """A digest of every field: two tasks with the same id give the same samples."""
         fields = dict(vars(self))

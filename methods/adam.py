@@ -14,6 +14,12 @@ class Adam(NamedTuple):
     square: Array
 
 
+class Pass(NamedTuple):
+    """A step of an optimiser: its number from 1 on."""
+
+    count: Array
+
+
 def start_adam(like: Array) -> Adam:
     """Before the first step, for one parameter of a shape."""
     return Adam(namespace(like).zeros_like(like), namespace(like).zeros_like(like))

@@ -21,30 +21,38 @@ def near(
     """
     operator = problem.operator
     x = centre + radius * normal(keys[0], centre.shape, centre)
-    misfit = _perturbed(problem.y[None, :] if y is None else y, noise_std, keys[1], centre.shape[0]) - operator(x)
-    return x + radius**2 * operator.adjoint(operator.gram_solve(misfit, radius**2, noise_std**2))
+    off = misfit(problem, x, noise_std, keys[1], y)
+    return x + radius**2 * operator.adjoint(operator.gram_solve(off, radius**2, noise_std**2))
 
 
 def within(problem: Problem, centre: Array, cov: Array, noise_std: Array, keys: Sequence[Key]) -> Array:
     """The same for N(x; centre, cov), cov (n, d, d): one for every row, positive to rounding."""
     xp, operator = namespace(centre), problem.operator
     n, d = cov.shape[0], cov.shape[1]
-    eigenvalues, vectors = xp.linalg.eigh(cov)
-    # The symmetric root does not see the signs of eigenvectors, which differ by machine.
-    root = vectors * xp.maximum(eigenvalues, xp.zeros_like(eigenvalues))[:, None, :] ** 0.5
-    root = root @ xp.matrix_transpose(vectors)
-    x = centre + xp.reshape(root @ normal(keys[0], (n, d, 1), centre), centre.shape)
-    misfit = _perturbed(problem.y[None, :], noise_std, keys[1], n) - operator(x)
+    x = centre + xp.reshape(symmetric_root(cov) @ normal(keys[0], (n, d, 1), centre), centre.shape)
+    off = misfit(problem, x, noise_std, keys[1])
     seen = xp.reshape(operator(xp.reshape(cov, (n * d, *problem.shape))), (n, d, -1))  # C A^T
     m = seen.shape[2]
     gram = operator(xp.reshape(xp.matrix_transpose(seen), (n * m, *problem.shape)))  # A C A^T
     gram = xp.reshape(gram, (n, m, m)) + noise_std**2 * eye(m, cov)[None]
-    return x + xp.reshape(seen @ xp.linalg.solve(gram, misfit[:, :, None]), centre.shape)
+    return x + xp.reshape(seen @ xp.linalg.solve(gram, off[:, :, None]), centre.shape)
 
 
-def _perturbed(y: Array, noise_std: Array, key: Key, n: int) -> Array:
-    """y plus a draw of the noise for every sample, (n, m)."""
-    return y + noise_std * normal(key, (n, y.shape[1]), y)
+def misfit(problem: Problem, x: Array, noise_std: Array, key: Key, y: Array | None = None) -> Array:
+    """y plus a draw of the noise for every sample, minus A x: (n, m)."""
+    y = problem.y[None, :] if y is None else y
+    return y + noise_std * normal(key, (x.shape[0], y.shape[1]), y) - problem.operator(x)
+
+
+def symmetric_root(cov: Array) -> Array:
+    """The symmetric R with R R = cov, (..., d, d), positive to rounding; it does not see the signs of eigenvectors.
+
+    These differ by machine.
+    """
+    xp = namespace(cov)
+    eigenvalues, vectors = xp.linalg.eigh(cov)
+    scaled = vectors * xp.maximum(eigenvalues, xp.zeros_like(eigenvalues))[..., None, :] ** 0.5
+    return scaled @ xp.matrix_transpose(vectors)
 
 
 def denoised_with_cov(problem: Problem, x: Array, sigma: Array) -> tuple[Array, Array]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from methods.conditioning import near
 from methods.guidance import denoiser, log_marginal
 from methods.levels import Levels, ddpm_levels
-from methods.particles import Runs, choose, cloud_of, resample
+from methods.particles import Runs, choose, cloud_of, equal, resample
 from methods.registry import Count, Fraction, Samples, method
 from methods.reverse_sde import start_normal
 from problems.arrays import Array, Key, Keys, namespace, normal, scan, split
@@ -73,5 +73,5 @@ def fps(
     y = problem.operator(normal(second, (crowd.runs, *problem.shape), problem.y))
     keys = split(third, 2)
     x = scan(step, Filtered(x, y), ddpm_levels(problem, steps), keys[0], draws=4).x
-    index = choose(crowd, 0.0 * namespace(x).reshape(x, (crowd.rows, -1))[:, 0], keys[1]).index
+    index = choose(crowd, equal(crowd, x), keys[1]).index
     return Samples(x[index], nfe=steps * crowd.rows // n)

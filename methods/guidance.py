@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from methods.krylov import conjugate_gradient, gmres
 from methods.levels import unit
-from methods.registry import Count, Positive
+from methods.registry import Count, Positive, keywords
 from problems.arrays import Array, namespace, vjp
 from problems.contract import Problem
 
@@ -161,5 +161,5 @@ def backward_passes(guide: Guidance) -> int:
     hyper: dict[str, Any] = getattr(guide, "keywords", {})
     base = getattr(guide, "func", guide)
     if base is mmps:
-        return 1 + int(hyper.get("iterations", 3))
+        return 1 + int(hyper.get("iterations", keywords(mmps)[0]["iterations"]))
     return {none: 0, jalal: 0, dps: 1, pigdm: 1, tmpd: 2}[base]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from annotated_types import Ge, Interval
 
-from methods.adam import Adam, adam, counts, start_adam
+from methods.adam import Adam, Pass, adam, counts, start_adam
 from methods.guidance import denoiser
 from methods.levels import ddpm_levels, unit
 from methods.registry import Count, Positive, Samples, method
@@ -27,12 +27,6 @@ class Row(NamedTuple):
     below: Array
     free: Array
     rate: Array
-
-
-class Pass(NamedTuple):
-    """A step of the fit: its number from 1 on."""
-
-    count: Array
 
 
 @method(

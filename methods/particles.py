@@ -33,6 +33,11 @@ def cloud_of(n: int, runs: Runs, particles: int) -> Cloud:
     return Cloud(n, particles, 1) if runs == "many" else Cloud(1, n, n)
 
 
+def equal(cloud: Cloud, x: Array) -> Array:
+    """Log weights of particles that all weigh the same, (rows,): 0, and nan where x begins with no finite number."""
+    return 0.0 * namespace(x).reshape(x, (cloud.rows, -1))[:, 0]
+
+
 class Drawn(NamedTuple):
     """index: rows drawn by weight. log_mean: the log of the mean weight of each run, (runs,)."""
 

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
-from methods.adam import Adam, adam, counts, start_adam
+from methods.adam import Adam, Pass, adam, counts, start_adam
 from methods.registry import Count, Positive, Samples, method
 from methods.target import posterior
 from problems.arrays import Array, Key, Keys, eye, namespace, normal, scan, split, vjp
 from problems.contract import Problem
 
 _LAPLACE = {"linear", "svd", "gaussian_noise", "differentiable", "prior_log_prob", "prior_sample"}
-
-
-class Pass(NamedTuple):
-    """A step of an optimiser: its number from 1 on."""
-
-    count: Array
 
 
 def ascend(problem: Problem, x: Array, steps: int, rate: float, key: Key) -> Array:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from methods.adam import counts
 from methods.mcmc import begin, mala
-from methods.particles import Cloud, Runs, choose, cloud_of, evidence, resample
+from methods.particles import Cloud, Runs, choose, cloud_of, equal, evidence, resample
 from methods.registry import Count, Positive, Samples, method
 from methods.target import Target
 from problems.arrays import Array, Key, Keys, linspace, namespace, scan, split
@@ -74,7 +74,7 @@ def smc(
     pilot = scan(explore, _start(problem, alone, rungs, first), rungs, second, draws=draws)
     start = _start(problem, crowd, rungs, third)
     state = scan(step, start, rungs._replace(log_step=pilot.log_steps), fourth, draws=draws)
-    index = choose(crowd, 0.0 * _first_entry(state.x), fifth).index
+    index = choose(crowd, equal(crowd, state.x), fifth).index
     work = 2 * (moves + 1) * steps * (crowd.rows + alone.rows) / n
     return Samples(state.x[index], nfe=work, info=evidence(state.log_evidence))
 
@@ -84,13 +84,8 @@ def _start(problem: Problem, crowd: Cloud, rungs: Rung, key: Key) -> Particles:
     x = problem.prior.sample(key, crowd.rows)
     xp = namespace(x)
     return Particles(
-        x, 0.0 * _first_entry(x)[: crowd.runs], xp.log(0.01 * xp.min(problem.prior.std) ** 2), 0.0 * rungs.number
+        x, equal(crowd, x)[: crowd.runs], xp.log(0.01 * xp.min(problem.prior.std) ** 2), 0.0 * rungs.number
     )
-
-
-def _first_entry(x: Array) -> Array:
-    """One number of every row, (rows,)."""
-    return namespace(x).reshape(x, (x.shape[0], -1))[:, 0]
 
 
 def _rung(problem: Problem, crowd: Cloud, state: Particles, row: Rung, keys: Keys, moves: int) -> Particles:

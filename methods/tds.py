@@ -7,7 +7,7 @@ from typing import NamedTuple
 from methods.guidance import log_marginal, pigdm, r_squared, tweedie
 from methods.integrators import Steps, ancestral_steps
 from methods.levels import ddpm_levels
-from methods.particles import Runs, choose, cloud_of, evidence, resample
+from methods.particles import Runs, choose, cloud_of, equal, evidence, resample
 from methods.registry import Count, Positive, Samples, method
 from methods.reverse_sde import squared_norm, start_normal
 from problems.arrays import Array, Key, Keys, namespace, normal, scan, split
@@ -66,7 +66,7 @@ def tds(
         return Particles(mean + shift + row.noise_std * z, log_ratio - log_twist, state.log_evidence + drawn.log_mean)
 
     x = start_normal(problem, first, crowd.rows)
-    zero = 0.0 * squared_norm(x).reshape(-1)
+    zero = equal(crowd, x)
     state = scan(
         step, Particles(x, zero, zero[: crowd.runs]), ancestral_steps(ddpm_levels(problem, steps)), second, draws=2
     )
