@@ -35,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Suite = Annotated[str, typer.Option(help="quick, ci, full, exhaustive, calibration, or the path of a TOML file.")]
+Suite = Annotated[str, typer.Option(help="quick, ci, full, gmm25, exhaustive, calibration, or a TOML file's path.")]
 Problems = Annotated[str | None, typer.Option(help="Names or patterns, separated by commas: 'seed2d,gmm25-8-*'.")]
 Methods = Annotated[str | None, typer.Option(help="Names or patterns with presets: 'dps,dps[paper],em-*'.")]
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with samplers of your own.")]

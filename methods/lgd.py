@@ -23,7 +23,8 @@ def lgd_mc(
 
     g = grad log mean_k N(y; A (x0_hat + r_t z_k), noise_std^2 I), r_t as in PiGDM (`ancestral-pigdm`), whose guidance
     it becomes with many draws: the mean over x_0 ~ N(x0_hat, r_t^2 I) is then exact. With few, in many dimensions, the
-    largest term is all. The default number of draws is that of InverseBench (Zheng et al. 2025, ICLR).
+    largest term is all, and the guidance is as stiff as the likelihood itself: it diverges where steps are few and the
+    noise is low. The default number of draws is that of InverseBench (Zheng et al. 2025, ICLR).
     """
     first, second = split(key, 2)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -75,9 +76,9 @@ def test_the_suite_of_the_papers_on_particles_has_their_sizes() -> None:
 @pytest.mark.parametrize(
     ("problem", "n", "steps"),
     [
-        *(("seed2d", 1000, 1000), ("linear-gaussian-16", 1000, 1000), ("gmm25-8-4", 1000, 1000)),
-        *(("digits-blur", 256, 250), ("gmm25-800-1", 256, 250), ("gaussian-field-16", 256, 250)),
-        ("gaussian-field-64", 64, 100),
+        *(("seed2d", 500, 250), ("linear-gaussian-16", 500, 250), ("gmm25-8-4", 500, 250)),
+        *(("digits-blur", 128, 100), ("gmm25-800-1", 128, 100), ("gaussian-field-16", 128, 100)),
+        ("gaussian-field-64", 32, 100),
     ],
 )
 def test_the_sizes_of_the_full_suite(problem: str, n: int, steps: int) -> None:
@@ -98,18 +99,21 @@ def test_no_suite_gives_the_steps_of_a_sampler_to_training(name: str) -> None:
     }
 
 
-def test_the_full_suite_trains_on_three_problems_alone() -> None:
+def test_the_full_suite_trains_in_two_dimensions_alone() -> None:
     plan = make_plan(load_suite("full"), Request())
     trained = {(p.task.problem, p.task.instance) for p in plan.tasks if p.task.method.startswith("dpi-")}
-    assert trained == {(name, k) for name in ("seed2d", "linear-gaussian-2", "gmm25-8-1") for k in (0, 1)}
+    assert trained == {(name, k) for name in ("seed2d", "linear-gaussian-2") for k in (0, 1)}
 
 
 @pytest.mark.parametrize("name", ["quick", "ci", "full", "exhaustive"])
 def test_twins_are_for_calibration_alone(name: str) -> None:
     problems = {p.task.problem for p in make_plan(load_suite(name), Request()).tasks}
     assert not {problem for problem in problems if problem.endswith("-model")}
-    if name in ("full", "exhaustive"):
-        assert problems == {problem for problem in FAMILIES if not problem.endswith("-model")}
+    every = {problem for problem in FAMILIES if not problem.endswith("-model")}
+    if name == "exhaustive":
+        assert problems == every
+    if name == "full":
+        assert problems == {problem for problem in every if not re.fullmatch("gmm25-.*-2", problem)}
 
 
 def test_the_calibration_suite_has_one_task_per_cell_on_truths_from_the_prior() -> None:

@@ -16,6 +16,8 @@ from tests.methods.configurations import distinct, fits, labels, seen
 
 SMALL = [name for name, family in FAMILIES.items() if family.dim <= 16]
 N, LEVEL = 1000, 1e-3
+STEPS = {"lgd-mc": 200}
+"""Where fifty are too few: three draws make its guidance as stiff as the likelihood itself, and it diverges."""
 
 
 def p_value(a: np.ndarray, b: np.ndarray) -> float:
@@ -55,7 +57,10 @@ def drawn(method: Method, hyper: dict[str, Any], family: str, framework: str) ->
 
 @pytest.mark.slow
 def test_torch_and_jax_draw_one_law_on_every_small_problem() -> None:
-    configurations = distinct(labels(steps=50))
+    configurations = {
+        label: (method, {**hyper, "steps": STEPS[method.name]} if method.name in STEPS else hyper)
+        for label, (method, hyper) in distinct(labels(steps=50)).items()
+    }
     p_values = {
         (family, label): p_value(*(drawn(*configurations[label], family, framework) for framework in ("torch", "jax")))
         for family in SMALL
