@@ -67,7 +67,7 @@ def _of_instance(instance: Instance) -> dict[str, list[float]]:
         "prior log density": problem.prior.log_prob(x).tolist(),
         **{f"prior denoised at sigma {sigma:g}": _waves(problem.prior.denoise(x, np.array(sigma))) for sigma in SIGMAS},
         "operator": _waves(ax),
-        "adjoint": _waves(problem.operator.adjoint(v)),
+        "adjoint": _waves(problem.operator.pull(x[:1], v)),
         "log likelihood": problem.log_likelihood(x).tolist(),
     }
 

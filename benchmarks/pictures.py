@@ -8,6 +8,7 @@ from benchmarks.execute import instance_of
 from benchmarks.tasks import seed_words
 from problems import FAMILIES
 from problems.arrays import make_key
+from problems.contract import Problem
 
 INSTANCES = 4
 """Pictures show the first instances."""
@@ -16,10 +17,17 @@ _NUMBERS = 500_000  # at most so many in the samples of one picture: 2 MB
 _GRID = 200
 
 
+def _seen(problem: Problem) -> np.ndarray:
+    """The measurement as an image, `shape`: A^+ y, or where the likelihood pulls the prior's mean."""
+    if problem.operator.linear:
+        return problem.operator.pseudo_inverse(problem.y[None])[0]
+    return problem.likelihood_score(problem.prior.mean[None])[0]
+
+
 def picture(problem: str, index: int, seed: int) -> dict[str, np.ndarray]:
     """The arrays of one instance, all float32.
 
-    x_true, posterior_mean, posterior_std: `shape`. y: (m,). y_image: `shape`, A^+ y, for images. samples:
+    x_true, posterior_mean, posterior_std: `shape`. y: (m,). y_image: `shape`, for images. samples:
     (k, *shape), exact. For d = 2: grid_x, grid_y: (g,), density: (g, g), the posterior at (grid_x[j], grid_y[i]).
     """
     instance = instance_of(problem, index)
@@ -34,7 +42,7 @@ def picture(problem: str, index: int, seed: int) -> dict[str, np.ndarray]:
         "samples": samples,
     }
     if family.kind == "image":
-        arrays["y_image"] = measured.operator.pseudo_inverse(measured.y[None])[0]
+        arrays["y_image"] = _seen(measured)
     if family.dim == 2:
         around = np.concatenate([samples, measured.prior.sample(key, _SAMPLES)])
         low, high = around.min(axis=0), around.max(axis=0)

@@ -82,8 +82,9 @@ class Problem:
     Attributes:
         prior: p(x), with `denoise(x, sigma)`, `score(x, sigma)`, `mean` and `std` of every entry of x, the `diameter`
             of what it draws and, where known, `log_prob`, `sample`, `cov`.
-        operator: A, with `operator(x)`, `adjoint(v)` and, where linear, `pseudo_inverse`, `gram_solve`.
-        noise: p(y | A x), with `std` and `log_likelihood(y, ax)`.
+        operator: A, with `operator(x)`, `linear` and `pull(x, v)`, the adjoint of its derivative at x; where it is
+            linear `adjoint(v)`, and where singular values are known all of `operator_svd.Decomposed`.
+        noise: p(y | A x), with `log_likelihood(y, ax)`, its gradient `score(y, ax)` and, where it is Gaussian, `std`.
         y: the measurement, (m,).
         schedule: `alpha(t)`, `sigma(t)`, t in [0, 1]; x_t = alpha x_0 + sigma z.
         shape: the shape of one x.
@@ -108,6 +109,10 @@ class Problem:
     def log_likelihood(self, x: Array) -> Array:
         """log p(y | x) with its constant, (n,)."""
         return self.noise.log_likelihood(self.y, self.operator(x))
+
+    def likelihood_score(self, x: Array) -> Array:
+        """The gradient of log p(y | x) with respect to x, (n, *shape)."""
+        return self.operator.pull(x, self.noise.score(self.y, self.operator(x)))
 
 
 @dataclass(frozen=True, eq=False)

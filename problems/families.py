@@ -25,8 +25,9 @@ class Family:
         shape: the shape of one x.
         data_range: the peak-to-peak range that PSNR refers to, in the units of x.
         summary: one line. stresses: what a sampler must get right here, one paragraph.
-        provides: what a method may require: 'linear', 'svd', 'gaussian_noise', 'likelihood', 'differentiable', 'image',
-            'prior_log_prob', 'prior_sample', 'prior_cov'.
+        provides: what a method may require: 'linear'; 'svd'; 'gaussian_noise' of one standard deviation, on an operator
+            whose `norm` is known; 'likelihood', with its gradient; 'differentiable', 'prior_log_prob', 'prior_sample',
+            'prior_cov' of the prior; 'image'.
         model_truth: whether x_true is drawn from the prior (otherwise reports give calibration no target).
     """
 

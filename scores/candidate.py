@@ -111,8 +111,11 @@ class Candidate:
         spaces = self.reference.spaces
         return space in spaces and len(spaces[space].directions) > 0
 
+    def noise_is_gaussian(self) -> bool:
+        return hasattr(self.instance.problem.noise, "std")
+
     def has_spread_in_modes(self) -> bool:
-        return self.has_spread() and self.is_mixture()
+        return self.has_spread() and self.is_mixture() and self.has("range")
 
     def has_spread_in(self, space: str) -> bool:
         return self.has_spread() and self.has(space)

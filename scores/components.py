@@ -12,6 +12,9 @@ from problems.gaussian_mixture import GaussianMixture
 from problems.operators import fourier_multiply
 from problems.shared_mixture import SharedMixture
 
+NEGLIGIBLE = 1e-15
+"""Of a weight: below the rounding errors of a sum over the others."""
+
 
 @singledispatch
 def component_variances(posterior: Any, directions: np.ndarray) -> np.ndarray:  # noqa: ARG001
@@ -55,7 +58,12 @@ def mean_distance_to(truth: np.ndarray, weights: np.ndarray, means: np.ndarray, 
 
 
 def mean_distance_within(weights: np.ndarray, means: np.ndarray, stds: np.ndarray) -> np.ndarray:
-    """E|X - X'| of two draws, (k,): sum_kl w_k w_l A(m_k - m_l, sqrt(s_k^2 + s_l^2)); else as `mean_distance_to`."""
+    """E|X - X'| of two draws, (k,): sum_kl w_k w_l A(m_k - m_l, sqrt(s_k^2 + s_l^2)); else as `mean_distance_to`.
+
+    Without the components of less than NEGLIGIBLE weight, as there may be a thousand of them.
+    """
+    kept = weights > NEGLIGIBLE
+    weights, means, stds = weights[kept], means[kept], stds[kept]
     spread = _mean_absolute(means[:, None] - means, np.hypot(stds[:, None], stds))
     return np.einsum("a,b,abk->k", weights, weights, spread)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
+from typing import Any
 
 import numpy as np
 
 from problems.arrays import make_key
-from problems.operators import FourierFilter, Matrix
+from problems.operators import FourierFilter
 from scores.pairs import SINGLE_PRECISION_LIMIT
 
 PROJECTIONS = 1000
@@ -40,20 +42,23 @@ def sorted_projections(flat: np.ndarray, origin: np.ndarray) -> np.ndarray:
     return along
 
 
-def range_directions(operator: Matrix | FourierFilter) -> np.ndarray:
+def range_directions(operator: Any) -> np.ndarray:
     """Orthonormal directions in range(A^T), (k, d).
 
-    All right singular vectors of a matrix; of a filter, which has full rank, SUBSPACE_DIRECTIONS of its cosines.
+    All right singular vectors of a matrix; of a filter, which has full rank, SUBSPACE_DIRECTIONS of its cosines. None
+    of what is not linear, as none of the null space: what it sees depends on x.
     """
+    if not operator.linear:
+        return np.zeros((0, math.prod(operator.shape)))
     return _cosines(operator.shape[0]) if isinstance(operator, FourierFilter) else np.asarray(operator.vt)
 
 
-def null_directions(operator: Matrix | FourierFilter) -> np.ndarray:
+def null_directions(operator: Any) -> np.ndarray:
     """Orthonormal directions in the null space of A, (k, d): random, k <= SUBSPACE_DIRECTIONS; k = 0 at full rank."""
-    d = int(np.prod(operator.shape))
-    k = min(SUBSPACE_DIRECTIONS, d - operator.rank)
-    if k == 0 or isinstance(operator, FourierFilter):
+    d = math.prod(operator.shape)
+    if not operator.linear or isinstance(operator, FourierFilter) or operator.rank == d:
         return np.zeros((0, d))
+    k = min(SUBSPACE_DIRECTIONS, d - operator.rank)
     drawn = make_key("numpy", [_NULL_STREAM, d]).standard_normal((d, k))
     return np.linalg.qr(drawn - operator.vt.T @ (operator.vt @ drawn))[0].T
 

@@ -100,7 +100,7 @@ _PLANTED = (
         _SHIFTS,
         0.2,
         "posterior std",
-        _always,
+        lambda instance: len(range_directions(instance.problem.operator)) > 0,
         lambda instance, size: shifted(instance, range_directions(instance.problem.operator), size),
     ),
     Fault(
@@ -127,7 +127,7 @@ _PLANTED = (
         (1.1, 1.25, 1.5, 2.0),
         2.0,
         "factor",
-        _always,
+        lambda instance: hasattr(instance.problem.noise, "std"),
         with_noise_std_over,
     ),
 )

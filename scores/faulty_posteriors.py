@@ -76,4 +76,5 @@ def shifted(instance: Instance, directions: np.ndarray, size: float) -> Any:
 def with_noise_std_over(instance: Instance, size: float) -> Any:
     """The exact posterior of the same measurement under a noise std divided by `size`."""
     problem = instance.problem
-    return condition(problem.prior, problem.operator, float(problem.noise.std) / size, problem.y)[0]
+    noise = dataclasses.replace(problem.noise, std=problem.noise.std / size)
+    return condition(problem.prior, problem.operator, noise, problem.y)[0]

@@ -35,7 +35,12 @@ def summary(name: str, index: int) -> dict[str, list[float]]:
         "operator": problem.operator(found.x_true[None]),
     }
     values = {key: [*array.ravel()[:3].tolist(), float(np.linalg.norm(array))] for key, array in arrays.items()}
-    return values | {"levels": [found.log_evidence, float(problem.noise.std), float(problem.operator.norm)]}
+    levels = [
+        float(getattr(part, name))
+        for part, name in ((problem.noise, "std"), (problem.operator, "norm"))
+        if hasattr(part, name)
+    ]
+    return values | {"levels": [found.log_evidence, *levels]}
 
 
 def digest(name: str, index: int) -> str:

@@ -71,7 +71,7 @@ def under_noise_times(factor: float):
 
     def law(one):
         problem = one.problem
-        return condition(problem.prior, problem.operator, factor * float(problem.noise.std), problem.y)[0]
+        return condition(problem.prior, problem.operator, GaussianNoise(factor * problem.noise.std), problem.y)[0]
 
     return law
 
