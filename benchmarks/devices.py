@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import sys
 from contextlib import suppress
@@ -78,6 +79,15 @@ def peak_bytes(device: str, framework: str) -> int:
 
     factor = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * factor
+
+
+def return_freed_memory() -> None:
+    """Gives what this process has freed back to the system, which glibc does not do by itself.
+
+    Compiling a dozen programs leaves 200 MiB of it.
+    """
+    with suppress(OSError, AttributeError, TypeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def memory_bytes() -> int:

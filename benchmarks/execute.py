@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.devices import peak_bytes, reset_peak, wait
+from benchmarks.devices import peak_bytes, reset_peak, return_freed_memory, wait
 from benchmarks.provenance import thread_count
 from benchmarks.stacks import Stack, chunks, over_instances, stacked
 from benchmarks.tasks import Task, seed_words
@@ -79,6 +79,7 @@ class Programs:
     made: int = 0
     _kept: OrderedDict[Any, Program] = field(default_factory=OrderedDict)
     _charged: set[Any] = field(default_factory=set)
+    _wanted: deque[set[Any]] = field(default_factory=lambda: deque(maxlen=2))
 
     def get(self, task: Task, problem: Problem | Stack, key: Key) -> tuple[Program, float]:
         """The program of a task, and the seconds that it took to make on the first call that uses it, then 0.
@@ -92,7 +93,11 @@ class Programs:
         return program, seconds
 
     def compile(self, tasks: list[Task]) -> None:
-        """Compiles the programs of several tasks at once, one per CPU; one that fails is left to its own task."""
+        """Compiles the programs of several tasks at once, one per CPU; one that fails is left to its own task.
+
+        Those that neither these nor the tasks of the call before need are given up: a worker meets one problem after
+        the other, at most two at a time, and a program takes some 8 MiB.
+        """
         missing: dict[Any, tuple[Task, Any, Key]] = {}
         for task in tasks:
             if task.framework == "jax" and METHODS[task.method].compiled:
@@ -105,8 +110,13 @@ class Programs:
             with suppress(Exception):
                 self._make(signature, task, problem, key)
 
+        self._wanted.append(set(missing))
+        for signature in self._kept.keys() - set().union(*self._wanted):
+            del self._kept[signature]
+            self._charged.discard(signature)
         with ThreadPoolExecutor(thread_count()) as pool:
             list(pool.map(compile_one, [signature for signature in missing if signature not in self._kept]))
+        return_freed_memory()
 
     def _make(self, signature: Any, task: Task, problem: Problem | Stack, key: Key) -> Program:
         self.made += 1

@@ -12,13 +12,16 @@ from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.guard_speed import PROBLEM, bare, interleaved, parts_of, sampler
 from methods import METHODS
 
-N, STEPS, ROUNDS = 500, 60, 15
+N, STEPS = 500, 60
+ROUNDS, FEWEST, SECONDS = 15, 5, 20.0
+"""Rounds of both; fewer, but not less than FEWEST, where they would take longer than these seconds."""
 NAMES = [
     name
     for name, method in METHODS.items()
@@ -39,6 +42,8 @@ def test_overhead(name: str, benchmark: BenchmarkFixture) -> None:
     parts = parts_of(run, problem, key, N, STEPS)
     both = [jax.jit(f).lower(problem, key).compile() for f in (run, partial(bare, n=N, parts=parts))]
     first, second = (partial(program, problem, key) for program in both)
-    seconds = interleaved(first, second, ROUNDS)
-    benchmark.extra_info["ratio"] = math.exp(sorted(math.log(a / b) for a, b in seconds)[ROUNDS // 2])
+    once = interleaved(first, second, 1)
+    rounds = max(FEWEST, min(ROUNDS, round(SECONDS / once.sum())))
+    seconds = interleaved(first, second, rounds)
+    benchmark.extra_info["ratio"] = math.exp(np.median(np.log(seconds[:, 0] / seconds[:, 1])))
     benchmark.pedantic(lambda: jax.block_until_ready(first()), rounds=3)

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from psutil import Process
 
-from benchmarks.devices import missing_device, peak_bytes, reset_peak
+from benchmarks.devices import missing_device, peak_bytes, reset_peak, return_freed_memory
 from benchmarks.execute import Drawn, Programs, execute
 from benchmarks.judge import evaluate
 from benchmarks.tasks import Task, canonical
@@ -146,6 +147,32 @@ def test_a_program_that_does_not_compile_is_left_to_its_own_task() -> None:
     assert execute(task("toy-touch"), programs).seconds_compile > 0
     with pytest.raises(TypeError, match="returns Samples"):
         execute(task("toy-array"), programs)
+
+
+def test_a_program_is_given_up_when_two_compilations_have_not_asked_for_it() -> None:
+    programs = Programs()
+    first, second, third = ([task("em-none", steps=k)] for k in (2, 3, 4))
+    for tasks in (first, second, first, third):
+        programs.compile(tasks)
+    assert programs.made == 3
+    assert execute(first[0], programs).seconds_compile > 0
+    assert programs.made == 3
+    programs.compile(second)
+    assert programs.made == 4
+    programs.compile(first)
+    assert programs.made == 5
+    assert execute(first[0], programs).seconds_compile > 0
+
+
+def test_freed_memory_goes_back_to_the_system() -> None:
+    # Blocks too small to be mapped one by one; the last keeps the heap from shrinking at its end.
+    blocks = [bytearray(100_000) for _ in range(2000)]
+    end = bytearray(100_000)
+    del blocks
+    before = Process().memory_info().rss
+    return_freed_memory()
+    assert Process().memory_info().rss < before - 100e6
+    assert len(end) == 100_000
 
 
 def test_the_oldest_program_makes_room() -> None:
