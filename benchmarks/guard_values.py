@@ -57,18 +57,22 @@ def _of_instance(instance: Instance) -> dict[str, list[float]]:
     shift = 0.1 * np.sin(np.arange(1, 2 * x_true.size + 1)).reshape(2, *x_true.shape)
     x = x_true[None] + shift
     ax, v = problem.operator(x), np.cos(np.arange(1.0, len(problem.y) + 1))[None]
-    return {
+    found = {
         "y": _waves(problem.y),
+        **{f"prior denoised at sigma {sigma:g}": _waves(problem.prior.denoise(x, np.array(sigma))) for sigma in SIGMAS},
+        "operator": _waves(ax),
+        "adjoint": _waves(problem.operator.pull(x[:1], v)),
+        "log likelihood": problem.log_likelihood(x).tolist(),
+    }
+    if posterior is None:
+        return found
+    return found | {
         "log evidence": [float(instance.log_evidence)],
         "posterior log density": posterior.log_prob(x).tolist(),
         "posterior score": _waves(posterior.score(x, np.array(SIGMAS[0]))),
         "posterior mean": _waves(posterior.mean),
         "posterior std": _waves(posterior.std),
         "prior log density": problem.prior.log_prob(x).tolist(),
-        **{f"prior denoised at sigma {sigma:g}": _waves(problem.prior.denoise(x, np.array(sigma))) for sigma in SIGMAS},
-        "operator": _waves(ax),
-        "adjoint": _waves(problem.operator.adjoint(v)),
-        "log likelihood": problem.log_likelihood(x).tolist(),
     }
 
 

@@ -15,7 +15,7 @@ from problems.contract import Problem
 
 @method(
     "annealed-langevin",
-    requires={"linear", "gaussian_noise"},
+    requires={"gaussian_noise", "likelihood"},
     presets={"normalised": {"likelihood": "normalised"}},
 )
 def annealed_langevin(
@@ -51,7 +51,7 @@ def annealed_langevin(
         if likelihood == "gaussian":
             return ula(x, softened(problem, row.sigma, gamma).gradient, eta, keys)
         score = problem.prior.score(x, row.sigma)
-        pull = problem.operator.adjoint(problem.y[None, :] - problem.operator(x))
+        pull = problem.operator.pull(x, problem.y[None, :] - problem.operator(x))
         squared = squared_norm(pull)
         longer = squared_norm(score) / xp.where(squared > 0, squared, xp.ones_like(squared))
         return ula(x, lambda _: score + data_weight * longer**0.5 * pull, eta, keys)

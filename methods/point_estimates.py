@@ -10,7 +10,7 @@ from methods.target import posterior
 from problems.arrays import Array, Key, Keys, eye, namespace, normal, scan, split, vjp
 from problems.contract import Problem
 
-_LAPLACE = {"linear", "svd", "gaussian_noise", "differentiable", "prior_log_prob", "prior_sample"}
+_LAPLACE = {"linear", "svd", "gaussian_noise", "likelihood", "differentiable", "prior_log_prob", "prior_sample"}
 
 
 def ascend(problem: Problem, x: Array, steps: int, rate: float, key: Key) -> Array:
@@ -27,7 +27,7 @@ def ascend(problem: Problem, x: Array, steps: int, rate: float, key: Key) -> Arr
     return scan(step, (x, start_adam(x)), Pass(counts(steps, problem.y)), key)[0]
 
 
-@method("map", requires={"linear", "gaussian_noise", "prior_sample"}, point=True, own_steps=True)
+@method("map", requires={"likelihood", "prior_sample"}, point=True, own_steps=True)
 def maximum_a_posteriori(
     problem: Problem, key: Key, *, n: int, steps: Count = 500, learning_rate: Positive = 0.1
 ) -> Samples:

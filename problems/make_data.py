@@ -50,7 +50,16 @@ def digits() -> dict[str, np.ndarray]:
     }
 
 
+def digit_atoms() -> dict[str, np.ndarray]:
+    """Two of every six images, of those that the mixture is fitted to."""
+    from sklearn.datasets import load_digits
+
+    images = load_digits().images.astype(np.uint8)
+    return {"images": images[np.isin(np.arange(len(images)) % 6, (2, 4))]}
+
+
 if __name__ == "__main__":
     for dim in (2, 16, 128):
         np.savez_compressed(DATA / f"linear_gaussian_{dim}.npz", **linear_gaussian(dim))  # type: ignore[arg-type]
     np.savez_compressed(DATA / "digits.npz", **digits())  # type: ignore[arg-type]
+    np.savez_compressed(DATA / "digit_atoms.npz", **digit_atoms())  # type: ignore[arg-type]

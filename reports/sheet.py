@@ -29,11 +29,12 @@ EXACT = "exact posterior\n(closed form)"
 BAD = (245, 205, 165, 255)
 """The colour of pixels that are not finite."""
 FRAME = (190, 190, 190, 255)
-NEEDS = {"x_true", "y_image", "posterior_mean", "posterior_std", "samples"}
+NEEDS = {"x_true", "y_image", "prior_std"}
 CAPTION = (
-    "{problem}, instance {instance}. Grey: {low:.2g} to {high:.2g}; measured: pseudo-inverse of A times y, in its own "
-    "range. std: 0 to {std:.2g}, dark to bright. Orange: not finite. Floors: SW1 / floor95 over all instances. Italic: "
-    "reference rows, † given the exact posterior's score."
+    "{problem}, instance {instance}. Grey: {low:.2g} to {high:.2g}; measured, in its own range: the sinogram, the "
+    "logarithm of amplitudes in k-space, or else the pseudo-inverse of A times y. std: 0 to {std:.2g}, dark to bright. "
+    "Orange: not finite. Floors: SW1 / floor95 over all instances. Italic: reference rows, † given the exact "
+    "posterior's score."
 )
 
 
@@ -53,7 +54,8 @@ def draw(rows: pd.DataFrame, run: Run, instance: int, picture: Arrays) -> Figure
         rows: the problem's rows of the leaderboard.
         run: gives the stored samples, (n, side, side).
         instance: the instance that the picture shows.
-        picture: x_true, y_image, posterior_mean, posterior_std (side, side) and samples (n, side, side).
+        picture: x_true and prior_std (side, side), y_image of any size and, where the posterior is known,
+            posterior_mean, posterior_std (side, side) and samples (n, side, side).
     """
     methods, others = tried_rows(rows, MAX_ROWS)
     lines = math.ceil(len(methods) / 2)
@@ -92,22 +94,31 @@ def draw(rows: pd.DataFrame, run: Run, instance: int, picture: Arrays) -> Figure
 
 
 def _range(picture: Arrays) -> Range:
-    values = np.concatenate([picture["samples"].ravel(), picture["x_true"].ravel()])
+    values = np.concatenate([picture[name].ravel() for name in ("samples", "x_true") if name in picture])
     low, high = np.quantile(values, [0.005, 0.995])
-    return Range(float(low), float(high), 1.5 * float(picture["posterior_std"].max()))
+    std = 1.5 * picture["posterior_std"].max() if "posterior_std" in picture else picture["prior_std"].max()
+    return Range(float(low), float(high), float(std))
 
 
 def _first_line(panel: Axes, picture: Arrays, limits: Range, name: float, block: float) -> None:
-    """Truth and measurement at the left, the exact posterior at the right."""
-    measured = picture["y_image"]
+    """Truth and measurement at the left, the exact posterior, if it is known, at the right."""
+    measured = _square(picture["y_image"], len(picture["x_true"]))
     own = Range(float(measured.min()), float(measured.max()), limits.std)
     _headers(panel, name, HEADER, ("truth", "measured"))
     _mosaic(panel, name, HEADER, [[_grey(picture["x_true"], limits), _grey(measured, own)]])
+    if "samples" not in picture:
+        return
     _headers(panel, block + name, HEADER, COLUMNS)
     _write(panel, block + name - 2 * MARGIN, HEADER + 0.5, EXACT, ha="right", fontweight="bold")
     drawn = _pictures(picture["samples"], limits)
     moments = [_grey(picture["posterior_mean"], limits), _colored(picture["posterior_std"], limits)]
     _mosaic(panel, block + name, HEADER, [[*moments, *drawn[len(moments) :]]])
+
+
+def _square(image: np.ndarray, side: int) -> np.ndarray:
+    """side x side of the pixels of an image."""
+    rows, columns = (np.arange(side) * length // side for length in image.shape)
+    return image[np.ix_(rows, columns)]
 
 
 def _pictures(samples: np.ndarray, limits: Range) -> list[np.ndarray]:

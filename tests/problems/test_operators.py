@@ -9,10 +9,10 @@ import pytest
 import scipy.ndimage
 import scipy.sparse.linalg
 
-from problems import FAMILIES
 from problems.contract import to
 from problems.noise import GaussianNoise
 from problems.operators import FourierFilter, fourier_multiply, matrix_operator
+from tests.problems.closed import CLOSED
 
 RNG = np.random.default_rng(31)
 LOW_RANK = RNG.standard_normal((7, 3)) @ RNG.standard_normal((3, 6))
@@ -32,7 +32,7 @@ GENERIC = {
 }
 
 
-@pytest.fixture(params=[*GENERIC, *FAMILIES])
+@pytest.fixture(params=[*GENERIC, *CLOSED])
 def operator(request, instance) -> Any:
     return GENERIC[request.param] if request.param in GENERIC else instance(request.param, 3).problem.operator
 
@@ -121,7 +121,7 @@ def test_rank(operator):
         assert operator.rank == np.prod(operator.shape)
 
 
-@pytest.mark.parametrize("name", [*GENERIC, *FAMILIES])
+@pytest.mark.parametrize("name", [*GENERIC, *CLOSED])
 def test_the_decomposition_gives_the_matrix_back(name, instance):
     """A matrix is U diag(s) V^T with orthonormal U and V and positive, falling s, and acts as it says."""
     operator = GENERIC[name] if name in GENERIC else instance(name, 3).problem.operator

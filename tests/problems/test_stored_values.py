@@ -29,13 +29,18 @@ def summary(name: str, index: int) -> dict[str, list[float]]:
         "x_true": found.x_true,
         "prior_mean": problem.prior.mean,
         "prior_std": problem.prior.std,
-        "posterior_mean": posterior.mean,
-        "posterior_std": posterior.std,
-        "log_weights": posterior.log_weights,
         "operator": problem.operator(found.x_true[None]),
     }
+    if posterior is not None:
+        of_posterior = {"posterior_mean": posterior.mean, "posterior_std": posterior.std}
+        arrays |= {**of_posterior, "log_weights": posterior.log_weights}
     values = {key: [*array.ravel()[:3].tolist(), float(np.linalg.norm(array))] for key, array in arrays.items()}
-    return values | {"levels": [found.log_evidence, float(problem.noise.std), float(problem.operator.norm)]}
+    levels = [
+        float(getattr(part, name))
+        for part, name in ((problem.noise, "std"), (problem.operator, "norm"))
+        if hasattr(part, name)
+    ]
+    return values | {"levels": [*levels] if posterior is None else [found.log_evidence, *levels]}
 
 
 def digest(name: str, index: int) -> str:

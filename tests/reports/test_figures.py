@@ -411,7 +411,7 @@ def test_labels_without_room_are_returned() -> None:
 def test_sheet_places_each_picture_where_it_belongs(fake_run: Any) -> None:
     truth = np.linspace(0.0, 1.0, 12).reshape(3, 4)[:, :3]
     arrays = {"posterior_mean": truth, "posterior_std": 0.1 + truth, "samples": np.stack([truth, 1 - truth, truth.T])}
-    fake_run.picture("p", 0, x_true=truth, y_image=truth.T, **arrays)
+    fake_run.picture("p", 0, x_true=truth, y_image=truth.T, prior_std=truth, **arrays)
     fake_run.task("p", 0, "some", {"sw1": 1.0}, np.stack([truth, truth.T, truth, truth]))
     run = read_run(fake_run.write())
     figure = sheet.draw(reports.leaderboard(run.directory), run, 0, run.pictures()["p"][1])
@@ -435,3 +435,18 @@ def test_pixels_that_are_not_finite_have_their_own_colour() -> None:
         sheet.BAD,
         (255, 255, 255, 255),
     ]
+
+
+def test_a_sheet_without_a_posterior_shows_truth_measurement_and_methods(fake_run: Any) -> None:
+    """A measurement of another size is shown on the square of the truth, and the std up to the largest of the prior."""
+    truth = np.linspace(0.0, 1.0, 9).reshape(3, 3)
+    measured = np.arange(10.0).reshape(5, 2)
+    fake_run.picture("p", 0, x_true=truth, y_image=measured, prior_std=0.5 * np.ones((3, 3)))
+    fake_run.task("p", 0, "some", {"psnr_mean_db": 20.0}, np.stack([truth, truth.T, truth, truth]))
+    run = read_run(fake_run.write())
+    figure = sheet.draw(reports.leaderboard(run.directory), run, 0, run.pictures()["p"][1])
+    titles = [text.get_text() for text in figure.axes[0].texts]
+    assert "exact posterior\n(closed form)" not in titles
+    assert {"truth", "measured"} <= set(titles)
+    assert "std: 0 to 0.5" in " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
+    np.testing.assert_array_equal(sheet._square(measured, 3), measured[np.ix_([0, 1, 3], [0, 0, 1])])

@@ -182,7 +182,7 @@ def test_the_reference_is_stratified_and_a_function_of_its_words():
     np.testing.assert_array_equal(first.x, again.x)
     assert not np.any(first.x == scores.reference(instance, 1000, [4, 3]).x)
     assert np.sum(first.x[:, 0] < 0) == 696  # the mode of weight .6956 lies at negative x
-    np.testing.assert_allclose(first.posterior_mean, [-0.239922, -0.157932], atol=1e-6)
+    np.testing.assert_allclose(first.origin, [-0.239922, -0.157932], atol=1e-6)
 
 
 def test_floor_draws_are_evaluations_of_fresh_exact_samples():

@@ -1,0 +1,16 @@
+"""The families by what is known of them."""
+
+from __future__ import annotations
+
+from problems import FAMILIES
+
+KNOWN = [name for name, family in FAMILIES.items() if "posterior" in family.provides]
+"""Those with an exact posterior."""
+MODELLED = [name for name in KNOWN if "prior_log_prob" in FAMILIES[name].provides]
+"""Those of them whose samplers get the prior that the posterior belongs to."""
+CONDITIONED = [name for name in MODELLED if name not in ("gmm-bipsda-xray", "gmm-bipsda-phase")]
+"""Those of them whose posterior is computed, and not known by draws."""
+CLOSED = [name for name in CONDITIONED if not name.startswith("atoms-")]
+"""Linear measurements with Gaussian noise, to which the prior is conjugate."""
+LEARNED = [name for name in FAMILIES if name not in KNOWN]
+"""Those with a network as prior and no posterior."""
