@@ -99,6 +99,7 @@ class Programs:
         the other, at most two at a time, and a program takes some 8 MiB.
         """
         missing: dict[Any, tuple[Task, Any, Key]] = {}
+        wanted = {_signature(task, None) for task in tasks if task.framework != "jax"}
         for task in tasks:
             if task.framework == "jax" and METHODS[task.method].compiled:
                 with suppress(ValueError):  # instances that cannot be stacked: they run one by one
@@ -110,7 +111,7 @@ class Programs:
             with suppress(Exception):
                 self._make(signature, task, problem, key)
 
-        self._wanted.append(set(missing))
+        self._wanted.append(wanted | set(missing))
         for signature in self._kept.keys() - set().union(*self._wanted):
             del self._kept[signature]
             self._charged.discard(signature)
@@ -320,7 +321,7 @@ def host(x: Any) -> np.ndarray:
     return np.asarray(x, dtype=np.float64)
 
 
-def _signature(task: Task, problem: Problem | Stack) -> Any:
+def _signature(task: Task, problem: Problem | Stack | None) -> Any:
     """What a program depends on; in JAX the problem counts by its tree, static fields, shapes and dtypes alone."""
     names = (task.method, task.hyper, task.n, task.framework, task.device, task.code)
     if task.framework != "jax":

@@ -6,7 +6,6 @@ ratio, which is for reading: below 1.3 is what a sampler may cost. Particles are
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -45,5 +44,5 @@ def test_overhead(name: str, benchmark: BenchmarkFixture) -> None:
     once = interleaved(first, second, 1)
     rounds = max(FEWEST, min(ROUNDS, round(SECONDS / once.sum())))
     seconds = interleaved(first, second, rounds)
-    benchmark.extra_info["ratio"] = math.exp(np.median(np.log(seconds[:, 0] / seconds[:, 1])))
+    benchmark.extra_info["ratio"] = float(np.exp(np.median(np.log(seconds[:, 0] / seconds[:, 1]))))
     benchmark.pedantic(lambda: jax.block_until_ready(first()), rounds=3)

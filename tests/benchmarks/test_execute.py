@@ -164,6 +164,19 @@ def test_a_program_is_given_up_when_two_compilations_have_not_asked_for_it() -> 
     assert execute(first[0], programs).seconds_compile > 0
 
 
+def test_a_program_of_torch_stays_as_long() -> None:
+    programs = Programs()
+    first, second, third = ([task("prior", problem, "torch")] for problem in ("seed2d", "gmm25-8-1", "gmm25-8-2"))
+    programs.compile(first)
+    execute(first[0], programs)
+    programs.compile(second)
+    execute(first[0], programs)
+    assert programs.made == 1
+    programs.compile(third)
+    execute(first[0], programs)
+    assert programs.made == 2
+
+
 def test_freed_memory_goes_back_to_the_system() -> None:
     # Blocks too small to be mapped one by one; the last keeps the heap from shrinking at its end.
     blocks = [bytearray(100_000) for _ in range(2000)]
