@@ -36,7 +36,10 @@ app = typer.Typer(
 )
 
 Suite = Annotated[str, typer.Option(help="quick, ci, full, gmm25, exhaustive, calibration, or a TOML file's path.")]
-Problems = Annotated[str | None, typer.Option(help="Names or patterns, separated by commas: 'seed2d,gmm25-8-*'.")]
+Problems = Annotated[
+    str | None, typer.Option(help="Names or patterns, 'seed2d,gmm25-8-*'; folder:PATH is your images.")
+]
+Prior = Annotated[str | None, typer.Option(help="Of --problems folder:PATH: hf:OWNER/NAME, a folder or a file.")]
 Methods = Annotated[str | None, typer.Option(help="Names or patterns with presets: 'dps,dps[paper],em-*'.")]
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with samplers of your own.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="A hyper-parameter, METHOD.NAME=VALUE: dps.steps=500.")]
@@ -56,6 +59,7 @@ Directory = Annotated[Path, typer.Argument(help="A run directory.")]
 def run(
     suite: Suite = "quick",
     problems: Problems = None,
+    prior: Prior = None,
     methods: Methods = None,
     plugin: Plugins = None,
     sets: Sets = None,
@@ -75,18 +79,20 @@ def run(
     from benchmarks.gates import run_gates
     from benchmarks.guard import take_guard
     from benchmarks.overview import any_failed, outcome_lines
+    from benchmarks.own_images import with_folders
     from benchmarks.progress import reporter
     from benchmarks.store import open_run
 
     _load_plugins(plugin)
-    request = _request(problems, methods, sets, n, instances, framework, device, seed, timeout, threads)
+    names, folders = with_folders(_names(problems, "--problems"), prior)
+    request = _request(names, methods, sets, n, instances, framework, device, seed, timeout, threads)
     plan = _plan(suite, request)
     console = _console()
     stopped = False
     with open_run(out or Path("runs") / Path(suite).stem, create=True) as directory:
         try:
             tell = reporter(console)
-            with _executor(plugin, device, workers, threads, scheduler, tell.murmur) as executor:
+            with _executor([*(plugin or ()), *folders], device, workers, threads, scheduler, tell.murmur) as executor:
                 start(plan, directory, executor, command=sys.argv, suite=suite)
                 _say(console, [*directory.complaints, *take_stock(plan, directory).sentences()])
                 with _collected(directory):
@@ -108,6 +114,7 @@ def run(
 def plan(
     suite: Suite = "quick",
     problems: Problems = None,
+    prior: Prior = None,
     methods: Methods = None,
     plugin: Plugins = None,
     sets: Sets = None,
@@ -121,9 +128,11 @@ def plan(
 ) -> None:
     """Print what `run` with the same options would run, and how long it would take."""
     from benchmarks.overview import plan_lines
+    from benchmarks.own_images import with_folders
 
     _load_plugins(plugin)
-    request = _request(problems, methods, sets, n, instances, framework, device, seed, timeout, threads)
+    names, _ = with_folders(_names(problems, "--problems"), prior)
+    request = _request(names, methods, sets, n, instances, framework, device, seed, timeout, threads)
     _say(_console(), plan_lines(_plan(suite, request)))
 
 
@@ -313,7 +322,7 @@ def _load_plugins(paths: list[Path] | None) -> None:
 
 
 def _request(
-    problems: str | None,
+    problems: tuple[str, ...] | None,
     methods: str | None,
     sets: list[str] | None,
     n: int | None,
@@ -328,7 +337,7 @@ def _request(
     from benchmarks.selection import parse_override
 
     return Request(
-        problems=_names(problems, "--problems"),
+        problems=problems,
         methods=_names(methods, "--methods"),
         overrides=tuple(parse_override(text) for text in sets or ()),
         n=n,

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.devices import peak_bytes, reset_peak, return_freed_memory, wait
+from benchmarks.chunked import Chunked
+from benchmarks.devices import chunk_bytes, peak_bytes, reset_peak, return_freed_memory, wait
 from benchmarks.provenance import thread_count
 from benchmarks.stacks import Stack, chunks, over_instances, stacked
 from benchmarks.tasks import Task, seed_words
@@ -157,7 +158,7 @@ def execute(task: Task, programs: Programs) -> Drawn:
         x=host(samples.x),
         log_prob=None if samples.log_prob is None else host(samples.log_prob),
         work=work,
-        remark="; ".join(filter(None, (remark, complaint))),
+        remark="; ".join(filter(None, (remark, complaint, getattr(program.run, "remark", "")))),
         seconds_compile=seconds_compile + compiled,
         seconds_train=train,
         seconds_sample=max(seconds - train - compiled, 0.0),
@@ -173,10 +174,11 @@ def _asked_at_exact_draws(samples: Samples, task: Task) -> tuple[np.ndarray | No
 
     A density that fails costs no samples.
     """
-    if samples.log_density is None:
+    posterior = instance_of(task.problem, task.instance).posterior
+    if samples.log_density is None or posterior is None:
         return None, None, ""
     key = make_key("numpy", seed_words(task.seed, task.problem, task.instance, "exact draws"))
-    x = instance_of(task.problem, task.instance).posterior.sample(key, task.n).astype(np.float32)
+    x = posterior.sample(key, task.n).astype(np.float32)
     try:
         log_prob = host(samples.log_density(to(x, task.framework, device=task.device)))
     except Exception as error:
@@ -231,33 +233,38 @@ def _check(samples: Any, expected: tuple[int, ...]) -> None:
 
 
 def _make(task: Task, problem: Problem | Stack, key: Key) -> Program:
-    run = _sampler(task)
     if isinstance(problem, Stack):
-        return _compiled_stack(run, problem, key, task)
+        return _compiled_stack(_sampler(task), problem, key, task)
     if task.framework == "torch":
-        return _counted_in_torch(run, problem, key, task.n)
+        return _counted_in_torch(problem, key, task)
     if not METHODS[task.method].compiled:  # it compiles what it wants, when it wants
-        return Program(run, None, 0.0)
-    return _compiled(run, problem, key, task)
+        return Program(_sampler(task), None, 0.0)
+    return _compiled(problem, key, task)
 
 
-def _compiled(run: Run, problem: Problem, key: Key, task: Task) -> Program:
+def _compiled(problem: Problem, key: Key, task: Task) -> Program:
     """One trace serves both: the work is read off it, and it is compiled."""
     import jax
 
     start = time.perf_counter()
     wrap: Callable[[Problem], Problem] = counted
-    work = None
     try:
-        traced = jax.jit(run).trace(wrap(problem), key)
+        traced = jax.jit(_sampler(task)).trace(wrap(problem), key)
     except Exception:  # perhaps it looks at the type of its prior; if it fails without the marks too, that is told
         wrap = _unmarked
-        traced = jax.jit(run).trace(problem, key)
+        traced = jax.jit(_sampler(task)).trace(problem, key)
+    work = None
     with suppress(UnknownLength):
         work = count_jaxpr(traced.jaxpr, task.n) if wrap is counted else None
-    program = traced.lower().compile()
-    seconds = time.perf_counter() - start
-    return Program(lambda problem, key: program(wrap(problem), key), work, seconds, _device_bytes(program, task.device))
+
+    def make(part: Task) -> tuple[Run, int]:
+        whole = traced if part is task else jax.jit(_sampler(part)).trace(wrap(problem), key)
+        program = whole.lower().compile()
+        return lambda problem, key: program(wrap(problem), key), _needed(program)
+
+    run = Chunked(task, make, chunk_bytes(task.device))
+    needed = run.needed if task.device == "cuda" else 0
+    return Program(run, work, time.perf_counter() - start, needed)
 
 
 def _compiled_stack(run: Run, stack: Stack, keys: Key, task: Task) -> Program:
@@ -270,12 +277,13 @@ def _compiled_stack(run: Run, stack: Stack, keys: Key, task: Task) -> Program:
         first = stack.one(tuple(leaf[0] for leaf in stack.varying))
         work = count_jaxpr(jax.jit(run).trace(counted(first), keys[0]).jaxpr, task.n)
     program = jax.jit(over_instances(run)).lower(stack, keys).compile()
-    return Program(program, work, time.perf_counter() - start, _device_bytes(program, task.device))
+    needed = _needed(program) if task.device == "cuda" else 0
+    return Program(program, work, time.perf_counter() - start, needed)
 
 
-def _device_bytes(program: Any, device: str) -> int:
-    """What a compiled program needs on a GPU; 0 elsewhere."""
-    memory = program.memory_analysis() if device == "cuda" else None
+def _needed(program: Any) -> int:
+    """The bytes that a compiled program needs, its arguments and results included; 0 if the compiler does not tell."""
+    memory = program.memory_analysis()
     return memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes if memory else 0
 
 
@@ -283,16 +291,17 @@ def _unmarked(problem: Problem) -> Problem:
     return problem
 
 
-def _counted_in_torch(run: Run, problem: Problem, key: Key, n: int) -> Program:
+def _counted_in_torch(problem: Problem, key: Key, task: Task) -> Program:
     """A call of its own with the marks in place, which also warms up; the one that is timed has none."""
     import torch
 
     torch.set_num_threads(thread_count())
     start = time.perf_counter()
     rows: Counter[str] = Counter()
+    run = Chunked(task, lambda part: (_sampler(part), 0), chunk_bytes(task.device))
     try:
         run(counted(problem, rows), key)
-        work = work_of(rows, n)
+        work = work_of(rows, task.n)
     except Exception:  # as in `_compiled`: the real run tells what is wrong
         work = None
     return Program(run, work, time.perf_counter() - start)

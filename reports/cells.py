@@ -16,7 +16,7 @@ CELL = ["problem", "method", "config", "framework"]
 HEADLINE = "sw1"
 RATIO = "sw1_over_floor95"
 FLOORED = ("sw1", "w1", "mode_tv")
-PSNRS = ("psnr_mean_db", "psnr_sample_db")
+PSNRS = ("psnr_mean_db", "psnr_sample_db", "psnr_aligned_db")
 DECIBEL = 10 / np.log(10)
 RATIOS = {"psnr_gain_db": ("psnr_sample_db", "psnr_mean_db"), "mmse_gap_db": ("psnr_mean_db", "mmse_gap_db")}
 """Differences of decibels, by the columns whose mean squared errors they are the ratio of."""
@@ -34,7 +34,8 @@ def cells(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     `sw1_over_floor95` counts a failed task at the prior's value on the same instance; `sw1_over_floor95_valid` leaves
     failed tasks out. Skipped tasks enter neither. Work and seconds are means over the ok tasks, `seconds_compile` and
     `peak_mib` their maximum. `_low` and `_high` are the ends of intervals over instances (`reports.intervals`; the
-    floor counts as known), `sw1_over_floor95_log_stderr` is the standard error of its logarithm.
+    floor counts as known), `sw1_over_floor95_log_stderr` is the standard error of its logarithm. `posterior_known` is
+    false where no task of the problem could be compared with an exact posterior.
 
     Returns:
         The cells, and the values whose means are compared: CELL, instance, `sw1`, `sw1_over_floor95`.
@@ -65,6 +66,8 @@ def cells(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     for column, name in (("work", "work"), ("per_1000", "seconds_per_1000")):
         table = table.join(_intervals(costs, column, name).drop(columns=f"{name}_log_stderr"))
     table["at_floor"] = (table[RATIO] <= 1) & (table["tasks_failed"] == 0)
+    compared = tasks.groupby("problem")["posterior_known"].first()
+    table["posterior_known"] = compared.reindex(table.index.get_level_values("problem")).to_numpy()
     return table.reset_index(), counted
 
 
@@ -81,16 +84,22 @@ def _intervals(rows: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
 
 
 def _tasks(results: pd.DataFrame) -> pd.DataFrame:
-    """One row per task with its metrics as columns; `outcome` is its status, or 'no value' if ok without an SW1."""
+    """One row per task with its metrics as columns.
+
+    `outcome` is its status, or 'no value' if it is ok and has no SW1 though the posterior is known.
+    """
     tasks = results.drop_duplicates(TASK).set_index(TASK).drop(columns=["metric", "value"])
     measured = results[results["metric"] != ""]
     values = measured.pivot(index=TASK, columns="metric", values="value")  # noqa: PD010  (pivot_table drops nan columns)
-    tasks = tasks.join(values)
+    tasks = tasks.join(values).reset_index()
     if HEADLINE not in tasks:
         tasks[HEADLINE] = np.nan
-    tasks["outcome"] = tasks["status"].where((tasks["status"] != "ok") | tasks[HEADLINE].notna(), "no value")
+    ok = tasks["status"] == "ok"
+    unknown = set(tasks["problem"][ok]) - set(results["problem"][results["metric"] == HEADLINE])
+    tasks["posterior_known"] = ~tasks["problem"].isin(unknown)
+    tasks["outcome"] = tasks["status"].where(~ok | tasks[HEADLINE].notna() | ~tasks["posterior_known"], "no value")
     tasks["per_1000"] = 1000 * tasks["seconds_sample"] / tasks["n"]
-    return tasks.reset_index()
+    return tasks
 
 
 def _averaged_as(tasks: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:

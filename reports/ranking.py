@@ -15,7 +15,7 @@ from reports.equal_work import Budget
 from reports.paired import LEAST_INSTANCES, better, can_order, rank_intervals
 from reports.run import TASK, Run
 
-PROBLEM_ORDER = ("seed2d", "linear-gaussian", "gmm25", "gaussian-field", "digits")
+PROBLEM_ORDER = ("seed2d", "linear-gaussian", "gmm25", "gaussian-field", "digits", "atoms", "photos")
 Cell = dict[str, Any]
 """A row of the leaderboard: column -> value."""
 
@@ -33,7 +33,8 @@ Z95 = 1.96
 def ranked(run: Run, budget: Budget | None = None) -> pd.DataFrame:
     """The leaderboard of a run, one row per cell; see `reports.cells.cells` for the other columns.
 
-    Rows stand in the order of their means: cells at floor, then by `sw1_over_floor95`, then those without a sample. The
+    Rows stand in the order of their means: cells at floor, then by `sw1_over_floor95`, then those without a sample;
+    where the posterior is not known, by the PSNR of their means. The
     order of two rows claims nothing; that is what ranks are for.
 
     `rank` is 1 + the number of better methods of the problem, `rank_high` the number of methods that are not worse,
@@ -95,7 +96,7 @@ def summary(board: pd.DataFrame) -> pd.DataFrame:
     Means over fewer problems are of other numbers: those methods stand behind, and `problems_total` tells them.
 
     The problems are the ones that were chosen, no sample of others: intervals say what other instances would give.
-    Problems on which SW1 is not believed count in neither mean.
+    Problems whose posterior is not known and those on which SW1 is not believed count in neither mean.
 
     Columns: label, mark, method, config, reference, problems (tried, i.e. not skipped), problems_total (of the
     table), problems_at_floor, problems_ranked, mean_rank and mean_rank_high (means of both ends of the rank intervals;
@@ -108,7 +109,8 @@ def summary(board: pd.DataFrame) -> pd.DataFrame:
     for label, group in board.groupby("label", sort=False):
         tried = group[group["tasks_ok"] + group["tasks_failed"] > 0]
         first = records(group)[0]
-        counted = tried[tried[f"{HEADLINE}_doubt"] == ""] if f"{HEADLINE}_doubt" in tried else tried
+        counted = tried[tried["posterior_known"]]
+        counted = counted[counted[f"{HEADLINE}_doubt"] == ""] if f"{HEADLINE}_doubt" in tried else counted
         logs, valid = (np.log(counted[name].to_numpy(float)) for name in (RATIO, f"{RATIO}_valid"))
         errors = counted[f"{RATIO}_log_stderr"].to_numpy(float)
         tasks = {f"tasks_{kind}": _tasks(group, kind) for kind in ("failed", "skipped", "total")}
@@ -222,6 +224,8 @@ def _ranks(
 def _no_order(rivals: pd.DataFrame, m: int) -> str:
     """Why these cells, on m instances of a problem, get no ranks, or ''."""
     first, k = records(rivals)[0], len(rivals)
+    if not first["posterior_known"]:
+        return "the posterior is not known here, so there is no distance to it"
     if first.get(f"{HEADLINE}_doubt"):
         return f"SW1 is not believed here: {first[f'{HEADLINE}_doubt']}"
     if k == 1:
@@ -246,6 +250,8 @@ def _merit(cell: Cell) -> tuple[int, float]:
         return 0, 0.0
     if cell["tasks_ok"] and np.isfinite(cell["sw1_over_floor95"]):
         return 1, cell["sw1_over_floor95"]
+    if cell["tasks_ok"] and not cell["posterior_known"]:
+        return 2, -cell["psnr_mean_db"]
     if cell["tasks_ok"] and not cell["tasks_failed"]:  # no floor was stored: SW1 itself still orders the cells
         return 2, cell["sw1"]
     return 3, 0.0

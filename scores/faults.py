@@ -10,6 +10,7 @@ import numpy as np
 
 from problems.arrays import Key
 from problems.contract import Instance
+from problems.shared_mixture import Draws
 from scores.directions import null_directions, range_directions
 from scores.faulty_posteriors import (
     can_be_tilted,
@@ -100,7 +101,7 @@ _PLANTED = (
         _SHIFTS,
         0.2,
         "posterior std",
-        _always,
+        lambda instance: len(range_directions(instance.problem.operator)) > 0,
         lambda instance, size: shifted(instance, range_directions(instance.problem.operator), size),
     ),
     Fault(
@@ -127,7 +128,7 @@ _PLANTED = (
         (1.1, 1.25, 1.5, 2.0),
         2.0,
         "factor",
-        _always,
+        lambda instance: hasattr(instance.problem.noise, "std") and not isinstance(instance.posterior, Draws),
         with_noise_std_over,
     ),
 )

@@ -9,6 +9,7 @@ import numpy as np
 
 from problems.contract import Instance
 from problems.posteriors import condition
+from problems.shared_mixture import Atoms, Draws
 from scores.exact_reference import subspace
 
 LIGHTEST, HEAVIEST = 0.1, 0.5
@@ -38,8 +39,8 @@ def without_mode(instance: Instance, size: float) -> Any:
 
 
 def can_be_tilted(instance: Instance) -> bool:
-    """Whether the heaviest mode leaves enough to the others."""
-    return bool(np.max(_weights(instance)) <= SPREAD_WEIGHT)
+    """Whether the heaviest mode leaves enough to the others; draws are no modes."""
+    return not isinstance(instance.posterior, Draws) and bool(np.max(_weights(instance)) <= SPREAD_WEIGHT)
 
 
 def tilted(instance: Instance, size: float) -> Any:
@@ -58,9 +59,12 @@ def _with_share(instance: Instance, mode: int, share: float) -> Any:
 
 
 def scaled(posterior: Any, factor: float) -> Any:
-    """Every mode with its standard deviation times a factor, about its mean."""
+    """Every mode with its standard deviation times a factor, about its mean; atoms, which have next to none, as one."""
     found = {name: getattr(posterior, name) for name in _VARIANCES if hasattr(posterior, name)}
-    return dataclasses.replace(posterior, **{name: value * factor**2 for name, value in found.items()})
+    changed = {name: value * factor**2 for name, value in found.items()}
+    if isinstance(posterior, Atoms):
+        changed["component_means"] = posterior.mean + factor * (posterior.component_means - posterior.mean)
+    return dataclasses.replace(posterior, **changed)
 
 
 def shifted(instance: Instance, directions: np.ndarray, size: float) -> Any:
@@ -76,4 +80,5 @@ def shifted(instance: Instance, directions: np.ndarray, size: float) -> Any:
 def with_noise_std_over(instance: Instance, size: float) -> Any:
     """The exact posterior of the same measurement under a noise std divided by `size`."""
     problem = instance.problem
-    return condition(problem.prior, problem.operator, float(problem.noise.std) / size, problem.y)[0]
+    noise = dataclasses.replace(problem.noise, std=problem.noise.std / size)
+    return condition(problem.prior, problem.operator, noise, problem.y)[0]

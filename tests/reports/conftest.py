@@ -134,6 +134,7 @@ def _invent(run: FakeRun, problem: str, dim: int, instance: int, rng: np.random.
     truth = rng.normal(size=shape)
     draws = _two_modes(rng, 300) if dim == 2 else truth + 0.2 * rng.normal(size=(50, *shape))
     arrays = {"x_true": truth, "posterior_mean": draws.mean(0), "posterior_std": draws.std(0), "samples": draws}
+    arrays["prior_std"] = np.ones(shape)
     if dim == 2:
         x, y = np.linspace(-1.5, 1.4, 60), np.linspace(-1.2, 1.5, 60)
         points = np.stack(np.meshgrid(x, y), axis=-1)

@@ -14,6 +14,7 @@ import scores
 from problems import load
 from problems.arrays import make_key
 from problems.names import UsageError
+from problems.noise import GaussianNoise
 from problems.operators import matrix_operator
 from problems.posteriors import condition
 from scores.coverage import coverage_test
@@ -71,7 +72,7 @@ def under_noise_times(factor: float):
 
     def law(one):
         problem = one.problem
-        return condition(problem.prior, problem.operator, factor * float(problem.noise.std), problem.y)[0]
+        return condition(problem.prior, problem.operator, GaussianNoise(factor * problem.noise.std), problem.y)[0]
 
     return law
 
