@@ -71,6 +71,8 @@ def test_the_suite_of_the_papers_on_particles_has_their_sizes() -> None:
     assert told == {*small, (80, 256, 100), (800, 256, 100)}
     assert {p.task.instance for p in plan.tasks} == set(range(20))
     assert "tds" not in {p.task.method for p in plan.tasks if p.task.problem == "gmm25-800-1"}
+    stiff = {p.task.problem for p in plan.tasks if p.task.method == "pf-ode-dps"}
+    assert {name for name in stiff if name.startswith("gmm25-800")} == {"gmm25-800-1"}
 
 
 @pytest.mark.parametrize(
