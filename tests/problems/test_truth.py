@@ -11,9 +11,10 @@ import pytest
 import scipy.stats
 
 from problems import FAMILIES, load
+from tests.problems.closed import CLOSED
 
-MODELLED = [name for name, family in FAMILIES.items() if family.model_truth and family.dim <= 256]
-REAL = [name for name, family in FAMILIES.items() if not family.model_truth]
+MODELLED = [name for name in CLOSED if FAMILIES[name].model_truth and FAMILIES[name].dim <= 256]
+REAL = [name for name in CLOSED if not FAMILIES[name].model_truth]
 INSTANCES = 120
 FALSE_ALARM = 1e-4 / (3 * len(MODELLED))
 

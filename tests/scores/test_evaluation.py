@@ -182,7 +182,7 @@ def test_the_reference_is_stratified_and_a_function_of_its_words():
     np.testing.assert_array_equal(first.x, again.x)
     assert not np.any(first.x == scores.reference(instance, 1000, [4, 3]).x)
     assert np.sum(first.x[:, 0] < 0) == 696  # the mode of weight .6956 lies at negative x
-    np.testing.assert_allclose(first.posterior_mean, [-0.239922, -0.157932], atol=1e-6)
+    np.testing.assert_allclose(first.origin, [-0.239922, -0.157932], atol=1e-6)
 
 
 def test_floor_draws_are_evaluations_of_fresh_exact_samples():
@@ -251,3 +251,17 @@ def test_import_is_light():
     heavy = "{'ot', 'skimage', 'jax', 'torch', 'pandas', 'sklearn', 'matplotlib'}"
     code = f"import sys, scores; found = {heavy} & set(sys.modules); assert scores.METRICS and not found, found"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["atoms-digits-phase", "atoms-digits-poisson", "atoms-blackhole-closure", "gmm-bipsda-phase", "photos-8-deblur"],
+)
+def test_exact_samples_are_scored_whatever_the_measurement(name):
+    instance = problems.load(name, 0)
+    x = instance.posterior.sample(make_key("numpy", [3]), 20)
+    found = scores.evaluate(
+        x, instance, scores.reference(instance, 20, [1]), data_range=problems.FAMILIES[name].data_range
+    )
+    assert {"sw1", "psnr_mean_db", "energy_distance"} <= set(found)
+    assert all(not np.isnan(value) for value, _ in found.values())
