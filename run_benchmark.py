@@ -35,8 +35,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Suite = Annotated[str, typer.Option(help="quick, ci, full, gmm25, exhaustive, calibration, or a TOML file's path.")]
-Problems = Annotated[str | None, typer.Option(help="Names or patterns, separated by commas: 'seed2d,gmm25-8-*'.")]
+Suite = Annotated[str, typer.Option(help="A name that `list suites` shows, or a TOML file's path.")]
+Problems = Annotated[
+    str | None, typer.Option(help="Names or patterns, 'seed2d,gmm25-8-*'; folder:PATH is your images.")
+]
+Prior = Annotated[str | None, typer.Option(help="Of --problems folder:PATH: hf:OWNER/NAME, a folder or a file.")]
 Methods = Annotated[str | None, typer.Option(help="Names or patterns with presets: 'dps,dps[paper],em-*'.")]
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with samplers of your own.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="A hyper-parameter, METHOD.NAME=VALUE: dps.steps=500.")]
@@ -48,6 +51,10 @@ Seed = Annotated[int | None, typer.Option(min=0, help="Of every random stream; 0
 Timeout = Annotated[float | None, typer.Option(min=0.001, help="Seconds that one task may take.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Tasks that run at once, each on cores of its own.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of a task; 1 on a CPU if not given.")]
+Precision = Annotated[
+    Literal["float32", "tf32", "bfloat16"],
+    typer.Option(help="Of products: tf32 is a GPU's, bfloat16 is of the project's networks alone."),
+]
 Scheduler = Annotated[str | None, typer.Option(help="Of a Dask cluster to run on, tcp://HOST:8786.")]
 Directory = Annotated[Path, typer.Argument(help="A run directory.")]
 
@@ -56,6 +63,7 @@ Directory = Annotated[Path, typer.Argument(help="A run directory.")]
 def run(
     suite: Suite = "quick",
     problems: Problems = None,
+    prior: Prior = None,
     methods: Methods = None,
     plugin: Plugins = None,
     sets: Sets = None,
@@ -68,6 +76,7 @@ def run(
     timeout: Timeout = None,
     workers: Workers = None,
     threads: Threads = None,
+    precision: Precision = "float32",
     scheduler: Scheduler = None,
 ) -> None:
     """Run a suite, or what you select of it; a second run of the same command goes on where the first stopped."""
@@ -75,18 +84,21 @@ def run(
     from benchmarks.gates import run_gates
     from benchmarks.guard import take_guard
     from benchmarks.overview import any_failed, outcome_lines
+    from benchmarks.own_images import with_folders
     from benchmarks.progress import reporter
     from benchmarks.store import open_run
 
     _load_plugins(plugin)
-    request = _request(problems, methods, sets, n, instances, framework, device, seed, timeout, threads)
+    names, folders = with_folders(_names(problems, "--problems"), prior)
+    request = _request(names, methods, sets, n, instances, framework, device, seed, timeout, threads, precision)
     plan = _plan(suite, request)
     console = _console()
     stopped = False
     with open_run(out or Path("runs") / Path(suite).stem, create=True) as directory:
         try:
             tell = reporter(console)
-            with _executor(plugin, device, workers, threads, scheduler, tell.murmur) as executor:
+            plugins = [*(plugin or ()), *folders]
+            with _executor(plugins, device, workers, threads, scheduler, tell.murmur, precision) as executor:
                 start(plan, directory, executor, command=sys.argv, suite=suite)
                 _say(console, [*directory.complaints, *take_stock(plan, directory).sentences()])
                 with _collected(directory):
@@ -108,6 +120,7 @@ def run(
 def plan(
     suite: Suite = "quick",
     problems: Problems = None,
+    prior: Prior = None,
     methods: Methods = None,
     plugin: Plugins = None,
     sets: Sets = None,
@@ -118,21 +131,24 @@ def plan(
     seed: Seed = None,
     timeout: Timeout = None,
     threads: Threads = None,
+    precision: Precision = "float32",
 ) -> None:
     """Print what `run` with the same options would run, and how long it would take."""
     from benchmarks.overview import plan_lines
+    from benchmarks.own_images import with_folders
 
     _load_plugins(plugin)
-    request = _request(problems, methods, sets, n, instances, framework, device, seed, timeout, threads)
+    names, _ = with_folders(_names(problems, "--problems"), prior)
+    request = _request(names, methods, sets, n, instances, framework, device, seed, timeout, threads, precision)
     _say(_console(), plan_lines(_plan(suite, request)))
 
 
 @app.command("list")
 def list_(
-    what: Annotated[str | None, typer.Argument(help="problems, methods, metrics or suites; all if not given.")] = None,
+    what: Annotated[str | None, typer.Argument(help="problems, methods, metrics, suites or capabilities.")] = None,
     plugin: Plugins = None,
 ) -> None:
-    """List the problems, methods, metrics and suites, one line each."""
+    """List the problems, methods, metrics, suites and capabilities, one line each."""
     from benchmarks.listing import listing
 
     _load_plugins(plugin)
@@ -291,6 +307,7 @@ def _executor(
     threads: int | None,
     scheduler: str | None,
     listen: Callable[[str, str], None],
+    precision: str = "float32",
 ) -> Executor:
     from benchmarks.devices import default_threads, default_workers
     from benchmarks.executor import Executor
@@ -298,7 +315,8 @@ def _executor(
     threads = threads or default_threads(device)
     if scheduler is None:
         workers = workers or default_workers(device, threads)
-    return Executor(tuple(plugins or ()), device, listen, workers=workers, threads=threads, scheduler=scheduler)
+    found = tuple(plugins or ())
+    return Executor(found, device, listen, workers=workers, threads=threads, precision=precision, scheduler=scheduler)
 
 
 def _load_plugins(paths: list[Path] | None) -> None:
@@ -313,7 +331,7 @@ def _load_plugins(paths: list[Path] | None) -> None:
 
 
 def _request(
-    problems: str | None,
+    problems: tuple[str, ...] | None,
     methods: str | None,
     sets: list[str] | None,
     n: int | None,
@@ -323,12 +341,16 @@ def _request(
     seed: int | None,
     timeout: float | None,
     threads: int | None,
+    precision: str,
 ) -> Request:
     from benchmarks.plan import Request
     from benchmarks.selection import parse_override
+    from problems.names import UsageError
 
+    if precision == "tf32" and device != "cuda":
+        raise UsageError("--precision tf32 is of products on a GPU: give --device cuda")
     return Request(
-        problems=_names(problems, "--problems"),
+        problems=problems,
         methods=_names(methods, "--methods"),
         overrides=tuple(parse_override(text) for text in sets or ()),
         n=n,
@@ -338,6 +360,7 @@ def _request(
         seed=seed,
         timeout_seconds=timeout,
         threads=threads,
+        precision=precision,
     )
 
 

@@ -15,7 +15,7 @@ from benchmarks.records import Record
 from benchmarks.stacks import instances_of
 from benchmarks.tasks import Task, seed_words
 from benchmarks.verdict import verdict
-from problems import FAMILIES
+from problems import FAMILIES, seeded_as
 
 
 def run_batch(task: Task, programs: Programs) -> tuple[Record, dict[str, np.ndarray]]:
@@ -30,7 +30,7 @@ def run_batch(task: Task, programs: Programs) -> tuple[Record, dict[str, np.ndar
             drawn.x,
             instances_of(task.problem, task.instance, task.instances),
             _directions(task.problem, task.instance, task.instances),
-            seed_words=seed_words(task.seed, task.problem, "calibration"),
+            seed_words=seed_words(task.seed, seeded_as(task.problem), "calibration"),
             model_truth=FAMILIES[task.problem].model_truth,
         )
     work = dataclasses.asdict(drawn.work) if drawn.work else {}

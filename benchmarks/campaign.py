@@ -63,12 +63,16 @@ def start(plan: Plan, run: RunDirectory, executor: Executor, *, command: list[st
     """Looks for the device, then writes run.json: what the results of a run share.
 
     Raises:
-        UsageError: if the directory holds results of another seed, the device is missing, or the worker does not start.
+        UsageError: if the directory holds results of another seed or precision, the device is missing, or the worker
+            does not start.
     """
     tasks = [planned.task for planned in plan.tasks]
     others = {record.task.seed for record in run.records.values()} - {tasks[0].seed}
     if others:  # instance 0 of one seed is not instance 0 of another, and tables pair them
         raise UsageError(f"{run.path} holds results of seed {min(others)}: choose another folder with --out")
+    precisions = {record.task.precision for record in run.records.values()} - {tasks[0].precision}
+    if precisions:
+        raise UsageError(f"{run.path} holds results in {min(precisions)}: choose another folder with --out")
     replies = executor.call_all("hello", {p.task.framework for p in plan.tasks if not p.skip})
     for reply in replies:
         if isinstance(reply, Failure):
@@ -87,12 +91,27 @@ def start(plan: Plan, run: RunDirectory, executor: Executor, *, command: list[st
         "versions": versions(),
         "devices": {tasks[0].device: replies[0][1]},
         "threads": tasks[0].threads,
+        "precision": tasks[0].precision,
         "code": code_of(),
         "scores_code": scores_code(),
         "foreign_truths": sorted(name for name, family in FAMILIES.items() if not family.model_truth),
         **cards(),
     }
+    _keep_cards(content, run)
     run.write("run.json", json.dumps(content, indent=1).encode())
+
+
+def _keep_cards(content: dict[str, Any], run: RunDirectory) -> None:
+    """Adds what an earlier run.json says of problems that have results here and are registered no more."""
+    try:
+        told = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    if not isinstance(told, dict):
+        return
+    gone = {record.task.problem for record in run.records.values()} - FAMILIES.keys()
+    content["problems"] |= {name: card for name, card in told.get("problems", {}).items() if name in gone}
+    content["foreign_truths"] = sorted({*content["foreign_truths"], *(gone & {*told.get("foreign_truths", ())})})
 
 
 def carry_out(plan: Plan, run: RunDirectory, executor: Executor, tell: Reporter) -> None:

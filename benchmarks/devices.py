@@ -11,6 +11,8 @@ from typing import Any
 
 from benchmarks.prepare import cores
 
+CHUNK_BYTES, CHUNK_SHARE = 2**30, 0.6
+"""Of a program on a CPU, and of the memory of a GPU."""
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 
@@ -99,6 +101,16 @@ def memory_bytes() -> int:
         with suppress(OSError, ValueError):  # 'max': there is none
             limits.append(int(Path(path).read_text()))
     return min(limits)
+
+
+def chunk_bytes(device: str) -> int:
+    """What one program may need, in bytes: a sampler that needs more draws its samples in chunks."""
+    if device == "cpu":
+        return CHUNK_BYTES
+    import jax
+
+    stats = jax.devices("cuda")[0].memory_stats() or {}
+    return int(CHUNK_SHARE * stats.get("bytes_limit", CHUNK_BYTES / CHUNK_SHARE))
 
 
 def default_threads(device: str) -> int:

@@ -33,7 +33,7 @@ def estimate_seconds(method: Method, task: Task, family: Family, *, first: bool)
     evaluations = 1 + (hyper.get("corrector_steps") or 0)
     once = 3 + 2 * (hyper.get("iterations") or 0) if "differentiable" in method.requires else 1
     passes = evaluations * once + sum(each * (hyper.get(name) or 0) for name, each in _PASSES.items())
-    row = _FIXED_SECONDS + family.dim * _NUMBER_SECONDS[family.kind]
+    row = family.denoise_seconds or _FIXED_SECONDS + family.dim * _NUMBER_SECONDS[family.kind]
     draws = task.rows * task.instances * (_TORCH if task.framework == "torch" else 1.0)
     steps = _ADAPTIVE_STEPS if "tolerance" in hyper else (hyper.get("steps") or 1) + (hyper.get("warmup") or 0)
     sampling = steps * passes * draws * row

@@ -14,15 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.devices import peak_bytes, reset_peak, return_freed_memory, wait
+from benchmarks.chunked import Chunked
+from benchmarks.devices import chunk_bytes, peak_bytes, reset_peak, return_freed_memory, wait
 from benchmarks.provenance import thread_count
 from benchmarks.stacks import Stack, chunks, over_instances, stacked
 from benchmarks.tasks import Task, seed_words
 from benchmarks.work import UnknownLength, Work, count_jaxpr, counted, work_of
 from methods import METHODS, Samples
-from problems import Instance, Problem, load
+from problems import Instance, Problem, load, seeded_as
 from problems.arrays import Key, make_key
 from problems.contract import to
+from problems.learned import in_bfloat16
 
 Run = Callable[[Problem, Key], Samples]
 
@@ -140,14 +142,15 @@ def execute(task: Task, programs: Programs) -> Drawn:
         ValueError, TypeError: if the method returns something else than n real samples of the problem's shape.
         Exception: whatever the method raises.
     """
-    problem = _carried(task.problem, task.instance, task.oracle, task.framework, task.device)
+    problem = _carried(task)
     program, seconds_compile = programs.get(task, problem, _key(task))
     reset_peak(task.device)
     wait(task.device, problem)
     start = time.perf_counter()
     samples = program.run(problem, _key(task))
     wait(task.device, samples.x, samples.log_prob)
-    seconds = time.perf_counter() - start
+    lost = getattr(program.run, "seconds_lost", 0.0)
+    seconds = time.perf_counter() - start - lost
     peak = program.device_bytes or peak_bytes(task.device, task.framework)
     work, remark = judged(program.work, samples)
     info = {name: float(value) for name, value in samples.info.items()}
@@ -157,8 +160,8 @@ def execute(task: Task, programs: Programs) -> Drawn:
         x=host(samples.x),
         log_prob=None if samples.log_prob is None else host(samples.log_prob),
         work=work,
-        remark="; ".join(filter(None, (remark, complaint))),
-        seconds_compile=seconds_compile + compiled,
+        remark="; ".join(filter(None, (remark, complaint, getattr(program.run, "remark", "")))),
+        seconds_compile=seconds_compile + compiled + lost,
         seconds_train=train,
         seconds_sample=max(seconds - train - compiled, 0.0),
         peak_bytes=peak,
@@ -175,8 +178,11 @@ def _asked_at_exact_draws(samples: Samples, task: Task) -> tuple[np.ndarray | No
     """
     if samples.log_density is None:
         return None, None, ""
-    key = make_key("numpy", seed_words(task.seed, task.problem, task.instance, "exact draws"))
-    x = instance_of(task.problem, task.instance).posterior.sample(key, task.n).astype(np.float32)
+    posterior = instance_of(task.problem, task.instance).posterior
+    if posterior is None:
+        return None, None, ""
+    key = make_key("numpy", seed_words(task.seed, seeded_as(task.problem), task.instance, "exact draws"))
+    x = posterior.sample(key, task.n).astype(np.float32)
     try:
         log_prob = host(samples.log_density(to(x, task.framework, device=task.device)))
     except Exception as error:
@@ -186,16 +192,22 @@ def _asked_at_exact_draws(samples: Samples, task: Task) -> tuple[np.ndarray | No
     return x.astype(np.float64), log_prob, ""
 
 
+def _carried(task: Task) -> Problem:
+    """What the sampler of a task is given."""
+    return _moved(task.problem, task.instance, task.oracle, task.framework, task.device, task.precision)
+
+
 @lru_cache(maxsize=4)
-def _carried(problem: str, index: int, oracle: bool, framework: str, device: str) -> Problem:
+def _moved(problem: str, index: int, oracle: bool, framework: str, device: str, precision: str) -> Problem:
     instance = instance_of(problem, index)
-    return (instance.oracle() if oracle else instance.problem).to(framework, device=device)
+    moved = (instance.oracle() if oracle else instance.problem).to(framework, device=device)
+    return in_bfloat16(moved) if precision == "bfloat16" else moved
 
 
 def _inputs(task: Task) -> tuple[Any, Key]:
     """What a task's program is made for: its problem and key, or the first chunk of its instances."""
     if task.instances == 1:
-        return _carried(task.problem, task.instance, task.oracle, task.framework, task.device), _key(task)
+        return _carried(task), _key(task)
     stack, keys = stacked(task)
     places = chunks(task)[0]
     return stack.part(places), keys[places]
@@ -231,33 +243,42 @@ def _check(samples: Any, expected: tuple[int, ...]) -> None:
 
 
 def _make(task: Task, problem: Problem | Stack, key: Key) -> Program:
-    run = _sampler(task)
     if isinstance(problem, Stack):
-        return _compiled_stack(run, problem, key, task)
+        return _compiled_stack(_sampler(task), problem, key, task)
     if task.framework == "torch":
-        return _counted_in_torch(run, problem, key, task.n)
+        return _counted_in_torch(problem, key, task)
     if not METHODS[task.method].compiled:  # it compiles what it wants, when it wants
-        return Program(run, None, 0.0)
-    return _compiled(run, problem, key, task)
+        return Program(_sampler(task), None, 0.0)
+    return _compiled(problem, key, task)
 
 
-def _compiled(run: Run, problem: Problem, key: Key, task: Task) -> Program:
+def _compiled(problem: Problem, key: Key, task: Task) -> Program:
     """One trace serves both: the work is read off it, and it is compiled."""
     import jax
 
     start = time.perf_counter()
     wrap: Callable[[Problem], Problem] = counted
-    work = None
     try:
-        traced = jax.jit(run).trace(wrap(problem), key)
+        traced = jax.jit(_sampler(task)).trace(wrap(problem), key)
     except Exception:  # perhaps it looks at the type of its prior; if it fails without the marks too, that is told
         wrap = _unmarked
-        traced = jax.jit(run).trace(problem, key)
+        traced = jax.jit(_sampler(task)).trace(problem, key)
+    work = None
     with suppress(UnknownLength):
         work = count_jaxpr(traced.jaxpr, task.n) if wrap is counted else None
-    program = traced.lower().compile()
-    seconds = time.perf_counter() - start
-    return Program(lambda problem, key: program(wrap(problem), key), work, seconds, _device_bytes(program, task.device))
+
+    arguments = 0
+
+    def make(part: Task) -> tuple[Run, int]:
+        nonlocal arguments
+        whole = traced if part is task else jax.jit(_sampler(part)).trace(wrap(problem), key)
+        program = whole.lower().compile()
+        arguments, needed = _needed(program)
+        return lambda problem, key: program(wrap(problem), key), needed
+
+    run = Chunked(task, make, chunk_bytes(task.device))
+    needed = arguments + run.needed if task.device == "cuda" else 0
+    return Program(run, work, time.perf_counter() - start, needed)
 
 
 def _compiled_stack(run: Run, stack: Stack, keys: Key, task: Task) -> Program:
@@ -270,32 +291,44 @@ def _compiled_stack(run: Run, stack: Stack, keys: Key, task: Task) -> Program:
         first = stack.one(tuple(leaf[0] for leaf in stack.varying))
         work = count_jaxpr(jax.jit(run).trace(counted(first), keys[0]).jaxpr, task.n)
     program = jax.jit(over_instances(run)).lower(stack, keys).compile()
-    return Program(program, work, time.perf_counter() - start, _device_bytes(program, task.device))
+    needed = sum(_needed(program)) if task.device == "cuda" else 0
+    return Program(program, work, time.perf_counter() - start, needed)
 
 
-def _device_bytes(program: Any, device: str) -> int:
-    """What a compiled program needs on a GPU; 0 elsewhere."""
-    memory = program.memory_analysis() if device == "cuda" else None
-    return memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes if memory else 0
+def _needed(program: Any) -> tuple[int, int]:
+    """The bytes of a compiled program's arguments, and those that it needs beside; 0 if the compiler does not tell."""
+    memory = program.memory_analysis()
+    if not memory:
+        return 0, 0
+    return memory.argument_size_in_bytes, memory.output_size_in_bytes + memory.temp_size_in_bytes
 
 
 def _unmarked(problem: Problem) -> Problem:
     return problem
 
 
-def _counted_in_torch(run: Run, problem: Problem, key: Key, n: int) -> Program:
+def _counted_in_torch(problem: Problem, key: Key, task: Task) -> Program:
     """A call of its own with the marks in place, which also warms up; the one that is timed has none."""
     import torch
 
     torch.set_num_threads(thread_count())
     start = time.perf_counter()
-    rows: Counter[str] = Counter()
+    run = Chunked(task, lambda part: (_sampler(part), 0), chunk_bytes(task.device))
     try:
-        run(counted(problem, rows), key)
-        work = work_of(rows, n)
+        work = _work_in_torch(run, problem, key, task.n)
     except Exception:  # as in `_compiled`: the real run tells what is wrong
         work = None
     return Program(run, work, time.perf_counter() - start)
+
+
+def _work_in_torch(run: Chunked, problem: Problem, key: Key, n: int) -> Work:
+    """The work of a call for which the memory sufficed: what was done before it was full is not counted."""
+    while True:
+        rows: Counter[str] = Counter()
+        at_once = run.rows
+        run(counted(problem, rows), key)
+        if run.rows == at_once:
+            return work_of(rows, n)
 
 
 def judged(work: Work | None, samples: Samples) -> tuple[Work | None, str]:
@@ -323,7 +356,7 @@ def host(x: Any) -> np.ndarray:
 
 def _signature(task: Task, problem: Problem | Stack | None) -> Any:
     """What a program depends on; in JAX the problem counts by its tree, static fields, shapes and dtypes alone."""
-    names = (task.method, task.hyper, task.n, task.framework, task.device, task.code)
+    names = (task.method, task.hyper, task.n, task.framework, task.device, task.code, task.precision)
     if task.framework != "jax":
         return *names, task.problem
     import jax

@@ -57,7 +57,7 @@ class Executor:
     Args:
         plugins: files that every worker loads. device: 'cpu' or 'cuda'.
         workers: how many; None for all of a user's cluster, which `scheduler` is the address of.
-        threads: of each job; every worker has so many cores to itself.
+        threads: of each job; every worker has so many cores to itself. precision: of products, see `Task`.
         limit_bytes: the memory of a worker beyond which it is ended; by default nine tenths of this machine's, shared
             out, so that the system need not choose somebody to end.
 
@@ -77,6 +77,7 @@ class Executor:
         *,
         workers: int | None = 1,
         threads: int = 1,
+        precision: str = "float32",
         scheduler: str | None = None,
         limit_bytes: int | None = None,
     ) -> None:
@@ -86,7 +87,7 @@ class Executor:
         limit_bytes = limit_bytes or int(0.9 * memory_bytes() / (workers or 1))
         self.listen = listen
         self.scheduler = scheduler
-        self._setup = Setup(tuple(path.absolute() for path in plugins), device, threads, limit_bytes)
+        self._setup = Setup(tuple(path.absolute() for path in plugins), device, precision, threads, limit_bytes)
         self._wanted = workers
         self._engine: Engine | None = None
         self._seats: list[Seat] = []

@@ -20,6 +20,7 @@ from benchmarks.provenance import scores_code
 from benchmarks.store import RunDirectory
 from benchmarks.tasks import Task, digest
 from benchmarks.worker import Failure
+from problems import FAMILIES
 from scores import METRICS, Metric
 from scores.decision import LEVEL, Parts, cells_of, disjoint_cells, flagged, parts_of
 from scores.effect import CLAIMED_EFFECT
@@ -126,11 +127,15 @@ class _Trial(Job):
 
 
 def _trials(plan: Plan, executor: Executor, tell: Reporter, draws: GateDraws) -> list[_Trial]:
-    """One for every instance of the plan; those of a problem whose instances cannot be built are told and left out."""
+    """One for every instance of the plan whose problem has an exact posterior.
+
+    Those of a problem whose instances cannot be built are told and left out.
+    """
     sizes = {fault.name: [fault.nominal, *fault.sizes] for fault in FAULTS.values()}
     shared = [dataclasses.asdict(draws), sizes, sorted(METRICS), scores_code()]
     trials = []
-    for problem in dict.fromkeys(planned.task.problem for planned in plan.tasks):
+    problems = dict.fromkeys(planned.task.problem for planned in plan.tasks)
+    for problem in (name for name in problems if "posterior" in FAMILIES[name].provides):
         tasks = {p.task.instance: p.task for p in plan.tasks if p.task.problem == problem}
         plantable = executor.call("plantable", problem, list(tasks), timeout_seconds=plan.timeout_seconds)
         if isinstance(plantable, Failure):

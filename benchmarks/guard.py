@@ -104,7 +104,10 @@ def _made_from(job: tuple[Any, ...]) -> str:
 def _code() -> str:
     """Digest of our code and of the libraries that moments and speeds depend on."""
     here = Path(__file__).parent
-    files = [*sorted(here.glob("guard*.py")), *(here / f"{name}.py" for name in ("execute", "work", "devices"))]
+    files = [
+        *sorted(here.glob("guard*.py")),
+        *(here / f"{name}.py" for name in ("execute", "chunked", "work", "devices")),
+    ]
     ours = source_digest([*files, here.parent / "problems", here.parent / "methods"])
     return digest([ours, versions()])
 

@@ -53,22 +53,27 @@ def values() -> Values:
 
 
 def _of_instance(instance: Instance) -> dict[str, list[float]]:
-    problem, posterior, x_true = instance.problem, instance.posterior, instance.x_true
+    problem, x_true = instance.problem, instance.x_true
     shift = 0.1 * np.sin(np.arange(1, 2 * x_true.size + 1)).reshape(2, *x_true.shape)
     x = x_true[None] + shift
     ax, v = problem.operator(x), np.cos(np.arange(1.0, len(problem.y) + 1))[None]
-    return {
+    found = {
         "y": _waves(problem.y),
+        **{f"prior denoised at sigma {sigma:g}": _waves(problem.prior.denoise(x, np.array(sigma))) for sigma in SIGMAS},
+        "operator": _waves(ax),
+        "adjoint": _waves(problem.operator.pull(x[:1], v)),
+        "log likelihood": problem.log_likelihood(x).tolist(),
+    }
+    if not hasattr(problem.prior, "log_prob"):  # a posterior of draws, or none
+        return found
+    posterior = instance.posterior
+    return found | {
         "log evidence": [float(instance.log_evidence)],
         "posterior log density": posterior.log_prob(x).tolist(),
         "posterior score": _waves(posterior.score(x, np.array(SIGMAS[0]))),
         "posterior mean": _waves(posterior.mean),
         "posterior std": _waves(posterior.std),
         "prior log density": problem.prior.log_prob(x).tolist(),
-        **{f"prior denoised at sigma {sigma:g}": _waves(problem.prior.denoise(x, np.array(sigma))) for sigma in SIGMAS},
-        "operator": _waves(ax),
-        "adjoint": _waves(problem.operator.adjoint(v)),
-        "log likelihood": problem.log_likelihood(x).tolist(),
     }
 
 

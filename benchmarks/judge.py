@@ -11,7 +11,7 @@ import scores
 from benchmarks.execute import instance_of
 from benchmarks.tasks import seed_words
 from methods import METHODS
-from problems import FAMILIES
+from problems import FAMILIES, seeded_as
 
 Metrics = dict[str, tuple[float, float]]
 
@@ -37,7 +37,7 @@ def evaluate(
     values = scores.evaluate(
         x,
         instance if x_true is None else dataclasses.replace(instance, x_true=x_true),
-        _reference(problem, index, len(x), seed),
+        _frame(problem, index, len(x), seed),
         data_range=FAMILIES[problem].data_range,
         log_prob=log_prob,
         exact_x=exact_x,
@@ -59,7 +59,7 @@ def floor(problem: str, index: int, n: int, seed: int, draws: int) -> dict[str, 
     """Metric -> (draws,): what exact samples of size n score against the reference that the methods meet."""
     return scores.floor(
         instance_of(problem, index),
-        _reference(problem, index, n, seed),
+        _frame(problem, index, n, seed),
         draws=draws,
         seed_words=_words(problem, index, seed),
         data_range=FAMILIES[problem].data_range,
@@ -67,10 +67,14 @@ def floor(problem: str, index: int, n: int, seed: int, draws: int) -> dict[str, 
 
 
 @lru_cache(maxsize=4)  # the floor of an instance is made while tasks of the one before it run
-def _reference(problem: str, index: int, n: int, seed: int) -> scores.Reference:
-    return scores.reference(instance_of(problem, index), n, _words(problem, index, seed))
+def _frame(problem: str, index: int, n: int, seed: int) -> scores.Frame:
+    """The reference of an instance, or its frame if its posterior is not known."""
+    instance = instance_of(problem, index)
+    if instance.known is None:
+        return scores.frame(instance, n)
+    return scores.reference(instance, n, _words(problem, index, seed))
 
 
 def _words(problem: str, index: int, seed: int) -> list[int]:
     """What the reference and the floor are seeded with (they are streams apart): the same for every method."""
-    return seed_words(seed, problem, index, "scores")
+    return seed_words(seed, seeded_as(problem), index, "scores")

@@ -40,6 +40,7 @@ class Request:
     seed: int | None = None
     timeout_seconds: float | None = None
     threads: int | None = None
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ def make_plan(suite: Suite, request: Request) -> Plan:
     Raises:
         UsageError: for a name that does not exist, a value out of range, or a framework that a named method lacks.
     """
+    if suite.batched and request.precision != "float32":
+        raise UsageError(f"--precision {request.precision} is not for suites that test calibration in batches")
     problems = select("problem", request.problems or suite.problems, list(FAMILIES))
     rows = _rows(suite, request)
     _check_overrides(request.overrides, rows)
@@ -194,6 +197,7 @@ def _cell(row: Row, family: Family, request: Request, suite: Suite, sizes: Sizes
         threads=request.threads or default_threads(request.device),
         code=code_of(*code_files(row.method)),
         oracle=method.oracle,
+        precision=request.precision,
     )
     return Planned(task, skip, 0.0)
 

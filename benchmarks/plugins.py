@@ -1,4 +1,4 @@
-"""Methods from outside: a file named on the command line, or a package with an entry point."""
+"""Methods and problems from outside: a file named on the command line, or a package with an entry point."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from methods import METHODS
+from problems import FAMILIES
 from problems.names import UsageError
 
 GROUP = "posterior_bench.methods"
@@ -38,7 +39,7 @@ def code_files(method: str) -> tuple[Path, ...]:
 
 
 def load_file(path: Path) -> list[str]:
-    """Runs a plugin file and returns the names of the methods that it registered.
+    """Runs a plugin file and returns the names of the methods that it registered; perhaps it has problems alone.
 
     Raises:
         UsageError: for a file that is missing, does not parse, fails on import, takes a name that exists, or
@@ -49,7 +50,7 @@ def load_file(path: Path) -> list[str]:
     if not path.is_file() or spec is None or spec.loader is None:
         raise UsageError(f"the plugin {path} is not a Python file that exists")
     module = importlib.util.module_from_spec(spec)
-    before, loaded = set(METHODS), set(sys.modules)
+    before, loaded = {*METHODS, *FAMILIES}, set(sys.modules)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
@@ -68,7 +69,7 @@ def load_entry_points() -> list[str]:
     """Loads the installed plugins; returns one sentence for each that fails, because it must not stop the others."""
     complaints = []
     for point in metadata.entry_points(group=GROUP):
-        before, loaded = set(METHODS), set(sys.modules)
+        before, loaded = {*METHODS, *FAMILIES}, set(sys.modules)
         try:
             point.load()
             module = sys.modules[point.module]
@@ -81,7 +82,7 @@ def load_entry_points() -> list[str]:
 def _take_stock(before: set[str], loaded: set[str], path: Path, what: str, names: list[str]) -> list[str]:
     """Enters the methods that are new since `before`, with the modules beside `path` that are new since `loaded`."""
     new = [name for name in METHODS if name not in before]
-    if not new:
+    if not new and before >= set(FAMILIES):
         raise UsageError(f"{what} registers no method; decorate a sampler with @method(name) from methods")
     path = path.resolve()
     modules = [sys.modules[name] for name in set(sys.modules) - loaded]

@@ -20,6 +20,14 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
+_PRODUCTS = {
+    "float32": {"JAX_DEFAULT_MATMUL_PRECISION": "float32", "NVIDIA_TF32_OVERRIDE": "0"},
+    "tf32": {"JAX_DEFAULT_MATMUL_PRECISION": "tensorfloat32", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1"},
+}
+"""Left alone, JAX takes products of float32 matrices with ten bits on a GPU, and so does torch in convolutions: enough
+for a network, and too little for an exact score."""
+
+
 def cores() -> list[int]:
     """The processors that this process may use, one for each physical core where the system tells, within its quota."""
     if not hasattr(os, "sched_getaffinity"):
@@ -41,7 +49,7 @@ def _quota() -> int | None:
     return None
 
 
-def prepare(log: str, place: int, threads: int, device: str) -> str:
+def prepare(log: str, place: int, threads: int, device: str, precision: str = "float32") -> str:
     """Prepares this process as the worker of that place among those of its machine.
 
     Returns:
@@ -63,6 +71,8 @@ def prepare(log: str, place: int, threads: int, device: str) -> str:
         os.environ.setdefault(f"POT_BACKEND_DISABLE_{backend}", "1")
     if device == "cpu":
         os.environ["JAX_PLATFORMS"] = "cpu"
+    else:
+        os.environ.update(_PRODUCTS["tf32" if precision == "tf32" else "float32"])
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(compilation_cache())
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**30)

@@ -75,6 +75,7 @@ class Record:
             "peak_bytes": self.peak_bytes,
             "device": task.device,
             "threads": task.threads,
+            "precision": task.precision,
             "oracle": task.oracle,
             "hyper": task.hyper,
             "versions": json.dumps(self.versions, sort_keys=True),
@@ -104,7 +105,7 @@ class Record:
         if content["schema"] != SCHEMA:
             raise ValueError(f"of schema {content['schema']}, this program writes {SCHEMA}")
         try:
-            content.setdefault("instances", 1)  # older than batches
+            content = {"instances": 1, "precision": "float32"} | content  # fields that came later
             task = Task(**{name: content.pop(name) for name in _TASK_FIELDS})
             content["metrics"] = {name: (float(v), float(e)) for name, (v, e) in content["metrics"].items()}
             del content["schema"], content["id"]

@@ -19,7 +19,8 @@ _FLOOR_DRAWS = 20
 def rescore(run: RunDirectory, executor: Executor, tell: Reporter) -> list[str]:
     """Scores the kept samples of a run again; returns one sentence for each reason why some could not be."""
     scored = [record for record in run.records.values() if record.scored]
-    current = [r for r in scored if r.problems_code == problems_code() and r.task.problem in FAMILIES]
+    known = [record for record in scored if record.task.problem in FAMILIES]
+    current = [record for record in known if record.problems_code == problems_code()]
     errands: list[Errand] = []
     left = sorted(current, key=lambda record: record.task.slot, reverse=True)
     without = 0
@@ -59,6 +60,11 @@ def rescore(run: RunDirectory, executor: Executor, tell: Reporter) -> list[str]:
     told = [
         (len(current) - without, "tasks scored again"),
         (without, "tasks left as they were, because their samples were not kept"),
-        (len(scored) - len(current), "tasks left as they were, because the problems changed since; run them again"),
+        (len(known) - len(current), "tasks left as they were, because the problems changed since; run them again"),
+        (
+            len(scored) - len(known),
+            "tasks left as they were, because their problems are of a folder or a plugin that is not given here; the "
+            "command of the run scores them",
+        ),
     ]
     return [f"{what}: {count}" for count, what in told if count]

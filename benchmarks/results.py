@@ -14,7 +14,17 @@ from scores import METRICS
 COLUMNS = (
     *("problem", "instance", "method", "config", "framework", "repeat", "metric", "value", "stderr", "floor95"),
     *("unit", "better", "status", "reason", "n", "nfe", "vjp", "operator_calls"),
-    *("seconds_compile", "seconds_train", "seconds_sample", "peak_bytes", "device", "threads", "oracle", "hyper"),
+    *(
+        "seconds_compile",
+        "seconds_train",
+        "seconds_sample",
+        "peak_bytes",
+        "device",
+        "threads",
+        "precision",
+        "oracle",
+        "hyper",
+    ),
     *("versions", "started_at", "code"),
 )
 """The columns of results.parquet, in this order; results.csv has them without versions, which each row would repeat."""

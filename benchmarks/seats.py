@@ -29,10 +29,11 @@ _POLL_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Setup:
-    """What every worker of a run has: plugins to load, a device, threads of a job, and a limit of its memory."""
+    """What every worker of a run has: plugins, a device and its precision, threads of a job, a limit of its memory."""
 
     plugins: tuple[Path, ...]
     device: str
+    precision: str
     threads: int
     limit_bytes: int
 
@@ -159,7 +160,8 @@ class Seat:
         return self._post_mortem()
 
     def _occupy(self, pid: int, address: str, log: str) -> None:
-        said = self._engine.run(address, prepare, log, self._place, self._setup.threads, self._setup.device)
+        setup = self._setup
+        said = self._engine.run(address, prepare, log, self._place, setup.threads, setup.device, setup.precision)
         self._pid, self._address, self._jobs, self._loaded = pid, address, 0, set()
         if said == "stale":
             self._end()

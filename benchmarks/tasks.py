@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from problems import seeded_as
+
 SCHEMA = 1
 """Version of the files in a run directory."""
 
@@ -25,6 +27,7 @@ class Task:
         code: digest of everything of ours that the samples depend on.
         device: 'cpu' or 'cuda'. threads: CPU threads, which decide the order of sums.
         oracle: the method is given the exact posterior as its prior.
+        precision: of products of matrices, 'float32', 'tf32' (a GPU's) or 'bfloat16' (of the project's networks).
         instances: how many it covers, instance .. instance + instances - 1, with n samples each.
     """
 
@@ -42,6 +45,7 @@ class Task:
     code: str
     oracle: bool
     instances: int = 1
+    precision: str = "float32"
 
     @property
     def rows(self) -> int:
@@ -53,8 +57,9 @@ class Task:
     def id(self) -> str:
         """A digest of every field: two tasks with the same id give the same samples."""
         fields = dict(vars(self))
-        if self.instances == 1:  # the ids of one instance are older than batches
-            del fields["instances"]
+        for name, usual in (("instances", 1), ("precision", "float32")):  # ids are older than these fields
+            if fields[name] == usual:
+                del fields[name]
         return digest(fields)
 
     @property
@@ -68,7 +73,7 @@ class Task:
 
         Configurations, sizes and frameworks are not among them: two presets of a method meet the same noise.
         """
-        return seed_words(self.seed, self.problem, self.instance, "sampler", self.method, self.repeat)
+        return seed_words(self.seed, seeded_as(self.problem), self.instance, "sampler", self.method, self.repeat)
 
 
 def digest(value: Any) -> str:

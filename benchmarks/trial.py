@@ -84,7 +84,7 @@ def effective_variance(x: np.ndarray) -> float:
     ax = x @ MATRIX.T
     fits = []
     for variance in NOISE_STD**2 * np.geomspace(1e-3, 1e3, 241):
-        posterior = condition(problem.prior, problem.operator, variance**0.5, problem.y)[0]
+        posterior = condition(problem.prior, problem.operator, GaussianNoise(np.array(variance**0.5)), problem.y)[0]
         cov = MATRIX @ posterior.cov() @ MATRIX.T
         r = ax - MATRIX @ posterior.mean
         fit = np.linalg.slogdet(cov)[1] + (r * np.linalg.solve(cov, r.T).T).sum(axis=1).mean()

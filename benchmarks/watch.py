@@ -18,8 +18,8 @@ from problems.contract import Problem, data, static
 
 NEEDS = {
     ("operator", "adjoint"): "linear",
-    ("operator", "norm"): "linear",
     ("operator", "pseudo_inverse"): "svd",
+    ("operator", "damped_inverse"): "svd",
     ("operator", "gram_solve"): "svd",
     ("operator", "gram_log_det"): "svd",
     ("operator", "project_range"): "svd",
@@ -28,8 +28,10 @@ NEEDS = {
     ("operator", "spectral_sum"): "svd",
     ("operator", "spectral_energy"): "svd",
     ("operator", "rank"): "svd",
+    ("operator", "norm"): "gaussian_noise",
     ("noise", "std"): "gaussian_noise",
     ("noise", "log_likelihood"): "likelihood",
+    ("noise", "score"): "likelihood",
     ("prior", "log_prob"): "prior_log_prob",
     ("prior", "sample"): "prior_sample",
     ("prior", "sample_components"): "prior_sample",

@@ -6,8 +6,8 @@ once per iteration); it lowers to nothing, so the program that runs is the progr
 adds to a tally when it is passed, forward or backward, in a call of its own.
 
 A count is rows evaluated / n, that is per sample. `nfe`: denoise, score and log_prob of the prior. `vjp`: passes
-through their derivative, backward or forward. `operator_calls`: uses of the operator (A, its adjoint, pseudo-inverse,
-solve, projection or another function of its singular values) and derivative passes through them.
+through their derivative, backward or forward. `operator_calls`: uses of the operator (A, the adjoint of its derivative,
+its pseudo-inverse, solve, projection or another function of its singular values) and derivative passes through them.
 """
 
 from __future__ import annotations
@@ -78,8 +78,14 @@ class CountedOperator:
     def adjoint(self, v: Array) -> Array:
         return _marked(self, self.inner.adjoint, "operator", v)
 
+    def pull(self, x: Array, v: Array) -> Array:
+        return _marked(self, lambda v: self.inner.pull(x, v), "operator", v)
+
     def pseudo_inverse(self, v: Array) -> Array:
         return _marked(self, self.inner.pseudo_inverse, "operator", v)
+
+    def damped_inverse(self, v: Array, *args: Any) -> Array:
+        return _marked(self, self.inner.damped_inverse, "operator", v, *args)
 
     def gram_solve(self, v: Array, *args: Any, **kwargs: Any) -> Array:
         return _marked(self, self.inner.gram_solve, "operator", v, *args, **kwargs)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.calibrate import run_batch
+from benchmarks.chunked import starved
 from benchmarks.devices import device_name, missing_device
 from benchmarks.execute import Programs, execute, instance_of
 from benchmarks.guard_moments import moments
@@ -79,11 +80,8 @@ def failure(error: BaseException) -> Failure:
     reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     if isinstance(error, UsageError):  # already a sentence for the user
         reason = text
-    words = text.lower()
-    starved = isinstance(error, MemoryError) or "resource_exhausted" in words or "out of memory" in words
-    starved = starved or "can't allocate memory" in words
     trace = "".join(traceback.format_exception(error))
-    return Failure("out_of_memory" if starved else "failed", writable(reason), writable(trace))
+    return Failure("out_of_memory" if starved(error, text) else "failed", writable(reason), writable(trace))
 
 
 def _jobs(device: str) -> dict[str, Callable[..., Any]]:

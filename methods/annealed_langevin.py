@@ -15,7 +15,7 @@ from problems.contract import Problem
 
 @method(
     "annealed-langevin",
-    requires={"linear", "gaussian_noise"},
+    requires={"gaussian_noise", "likelihood"},
     presets={"normalised": {"likelihood": "normalised"}},
 )
 def annealed_langevin(
@@ -35,9 +35,9 @@ def annealed_langevin(
     """Langevin at decreasing noise levels, the measurement's variance annealed with them.
 
     x <- x + eta [score(x, sigma) + A^T (y - A x) / (noise_std^2 + gamma_t^2)] + sqrt(2 eta) z, eta = step_size sigma^2,
-    gamma_t = gamma ||A|| sigma, which keeps eta times the curvature below step_size (1 + 1 / gamma^2); steps = levels
-    times steps_per_level, see `langevin_levels`. x starts at sigma_max z, the law of the first level up to the prior's
-    own spread, and the raw last state is returned.
+    gamma_t = gamma ||A|| sigma, which keeps eta times the curvature below step_size (1 + 1 / gamma^2); A^T is the
+    adjoint of the derivative where A is not linear. steps = levels times steps_per_level, see `langevin_levels`. x
+    starts at sigma_max z, the law of the first level up to the prior's own spread, and the raw last state is returned.
     likelihood 'normalised' is the update of the released code: neither variance enters, the data gradient is rescaled
     to data_weight times the norm of the score (per sample; over the batch in the code), with steps a tenth as long as
     there unless step_size is given. It has no stationary law tied to noise_std, and no gamma.
@@ -51,7 +51,7 @@ def annealed_langevin(
         if likelihood == "gaussian":
             return ula(x, softened(problem, row.sigma, gamma).gradient, eta, keys)
         score = problem.prior.score(x, row.sigma)
-        pull = problem.operator.adjoint(problem.y[None, :] - problem.operator(x))
+        pull = problem.operator.pull(x, problem.y[None, :] - problem.operator(x))
         squared = squared_norm(pull)
         longer = squared_norm(score) / xp.where(squared > 0, squared, xp.ones_like(squared))
         return ula(x, lambda _: score + data_weight * longer**0.5 * pull, eta, keys)

@@ -16,7 +16,7 @@ from methods.target import Target, softened
 from problems.arrays import Array, Key, Keys, namespace, normal, scan, split
 from problems.contract import Problem
 
-_REQUIRES = {"linear", "gaussian_noise"}
+_REQUIRES = {"gaussian_noise", "likelihood"}
 
 
 class Rung(NamedTuple):

@@ -22,7 +22,7 @@ def near(
     operator = problem.operator
     x = centre + radius * normal(keys[0], centre.shape, centre)
     off = misfit(problem, x, noise_std, keys[1], y)
-    return x + radius**2 * operator.adjoint(operator.gram_solve(off, radius**2, noise_std**2))
+    return x + radius**2 * operator.damped_inverse(off, radius**2, noise_std**2)
 
 
 def within(problem: Problem, centre: Array, cov: Array, noise_std: Array, keys: Sequence[Key]) -> Array:

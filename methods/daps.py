@@ -21,7 +21,6 @@ class Annealing(NamedTuple):
     decay: Array
 
 
-_REQUIRES = {"linear", "gaussian_noise"}
 MAX_STEP = 1.9
 """Of an inner step times the curvature; from 2 on Langevin steps grow without bound."""
 MAX_SHARE = 0.5
@@ -31,7 +30,7 @@ Inner = Callable[[Array, Annealing, Keys], Array]
 """x_t, the level and the keys -> a draw of x_0."""
 
 
-@method("daps", requires=_REQUIRES, presets={"calibrated": {"tau": 2**0.5, "step_size": 0.5}})
+@method("daps", requires={"gaussian_noise"}, presets={"calibrated": {"tau": 2**0.5, "step_size": 0.5}})
 def daps(
     problem: Problem,
     key: Key,
@@ -71,7 +70,7 @@ def daps(
     return Samples(_anneal(problem, key, n, count, (sigma_max, sigma_min), inner, inner_steps), nfe=count * ode_steps)
 
 
-@method("daps-exact-inner", requires=_REQUIRES | {"svd"})
+@method("daps-exact-inner", requires={"linear", "svd", "gaussian_noise"})
 def daps_exact_inner(
     problem: Problem,
     key: Key,
@@ -94,7 +93,7 @@ def daps_exact_inner(
     return Samples(_anneal(problem, key, n, steps, (sigma_max, sigma_min), inner, 2), nfe=steps)
 
 
-@method("daps-covariance", requires=_REQUIRES | {"differentiable"}, own_steps=True, max_dim=256)
+@method("daps-covariance", requires={"linear", "gaussian_noise", "differentiable"}, own_steps=True, max_dim=256)
 def daps_covariance(
     problem: Problem,
     key: Key,
@@ -144,7 +143,7 @@ def _langevin(problem: Problem, centre: Array, sigma: Array, spread: Array, eta:
     """Langevin steps of size eta from the denoised state, at the law of `daps`; one for each key."""
 
     def gradient(x: Array) -> Array:
-        pull = 2.0 * problem.operator.adjoint(problem.y[None, :] - problem.operator(x)) / spread**2
+        pull = 2.0 * problem.operator.pull(x, problem.y[None, :] - problem.operator(x)) / spread**2
         return pull + (centre - x) / sigma**2
 
     return scan(lambda x, _, own: ula(x, gradient, eta, own), centre, None, keys)

@@ -42,7 +42,7 @@ def diffpir(
         x0_hat = denoiser(problem, row.alpha, row.sigma)(x)
         rho = lam * (problem.noise.std * row.alpha / row.sigma) ** 2
         residual = problem.y[None, :] - problem.operator(x0_hat)
-        x0_hat = x0_hat + problem.operator.adjoint(problem.operator.gram_solve(residual, 1.0, rho))
+        x0_hat = x0_hat + problem.operator.damped_inverse(residual, 1.0, rho)
         eps_hat = (x - row.alpha * x0_hat) / row.sigma
         fresh = eta * row.beta**0.5 * row.sigma_next / row.sigma
         kept = xp.maximum(row.sigma_next**2 - fresh**2, xp.zeros_like(fresh)) ** 0.5 * eps_hat + fresh * normal(

@@ -17,7 +17,7 @@ from problems.contract import Problem
 
 @method(
     "dps",
-    requires={"linear", "gaussian_noise", "differentiable"},
+    requires={"likelihood", "gaussian_noise", "differentiable"},
     presets={
         "paper": {"scale": 2.0},
         "code": {"scale": 0.3},

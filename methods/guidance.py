@@ -11,11 +11,11 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal
 
-from methods.krylov import conjugate_gradient, gmres
 from methods.levels import unit
 from methods.registry import Count, Positive, keywords
 from problems.arrays import Array, namespace, vjp
 from problems.contract import Problem
+from problems.krylov import conjugate_gradient, gmres
 
 Guidance = Callable[..., tuple[Array, Array]]
 
@@ -44,22 +44,23 @@ def none(problem: Problem, x: Array, alpha: Array, sigma: Array) -> tuple[Array,
 def jalal(problem: Problem, x: Array, alpha: Array, sigma: Array, *, gamma: Positive = 1.0) -> tuple[Array, Array]:
     """Jalal et al. 2021 (arXiv 2108.01368): the likelihood of the noisy state itself, with extra variance.
 
-    g = A^T (y - A x / alpha) / (alpha (noise_std^2 + gamma_t^2)), gamma_t = gamma ||A|| sigma / alpha. Published for
-    annealed Langevin; in a reverse SDE, as here, it is biased even for a Gaussian prior.
+    g = A^T (y - A x / alpha) / (alpha (noise_std^2 + gamma_t^2)), gamma_t = gamma ||A|| sigma / alpha, A^T the adjoint
+    of the derivative where A is not linear. Published for annealed Langevin; in a reverse SDE, as here, it is biased
+    even for a Gaussian prior.
     """
     residual = problem.y[None, :] - problem.operator(x / alpha)
+    pulled = problem.operator.pull(x / alpha, residual)
     variance = problem.noise.std**2 + (gamma * problem.operator.norm * sigma / alpha) ** 2
-    return denoiser(problem, alpha, sigma)(x), problem.operator.adjoint(residual) / (alpha * variance)
+    return denoiser(problem, alpha, sigma)(x), pulled / (alpha * variance)
 
 
 def dps(problem: Problem, x: Array, alpha: Array, sigma: Array, *, scale: Positive = 1.0) -> tuple[Array, Array]:
-    """Chung et al. 2023 (arXiv 2209.14687), eq. 16 with the likelihood's weight: g = scale J^T A^T r / noise_std^2.
+    """Chung et al. 2023 (arXiv 2209.14687), eq. 16: g = scale J^T times the gradient of log p(y | x_0) at x0_hat.
 
-    r = y - A x0_hat: the gradient of -||r||^2 / (2 noise_std^2). The uncertainty of x_0 given x_t is ignored.
+    For Gaussian noise scale J^T A^T (y - A x0_hat) / noise_std^2. The uncertainty of x_0 given x_t is ignored.
     """
     x0_hat, pull = vjp(denoiser(problem, alpha, sigma), x)
-    residual = problem.y[None, :] - problem.operator(x0_hat)
-    return x0_hat, pull(scale * problem.operator.adjoint(residual) / problem.noise.std**2)
+    return x0_hat, pull(scale * problem.likelihood_score(x0_hat))
 
 
 def pigdm(
@@ -73,8 +74,8 @@ def pigdm(
     """
     x0_hat, pull = vjp(denoiser(problem, alpha, sigma), x)
     residual = problem.y[None, :] - problem.operator(x0_hat)
-    weighted = problem.operator.gram_solve(residual, r_squared(problem, alpha, sigma, prior_std), problem.noise.std**2)
-    return x0_hat, pull(problem.operator.adjoint(weighted))
+    variance = r_squared(problem, alpha, sigma, prior_std)
+    return x0_hat, pull(problem.operator.damped_inverse(residual, variance, problem.noise.std**2))
 
 
 def r_squared(problem: Problem, alpha: Array, sigma: Array, prior_std: float | None) -> Array:
@@ -144,14 +145,14 @@ def mmps(
 
 
 GUIDANCES: dict[str, Guidance] = {"none": none, "jalal": jalal, "dps": dps, "pigdm": pigdm, "tmpd": tmpd, "mmps": mmps}
-_DATA = frozenset({"linear", "gaussian_noise"})
+_LINEAR = frozenset({"linear", "gaussian_noise", "differentiable"})
 NEEDS: dict[str, frozenset[str]] = {
     "none": frozenset(),
-    "jalal": _DATA,
-    "dps": _DATA | {"differentiable"},
-    "pigdm": _DATA | {"differentiable", "svd"},
-    "tmpd": _DATA | {"differentiable"},
-    "mmps": _DATA | {"differentiable"},
+    "jalal": frozenset({"gaussian_noise"}),
+    "dps": frozenset({"likelihood", "differentiable"}),
+    "pigdm": _LINEAR | {"svd"},
+    "tmpd": _LINEAR,
+    "mmps": _LINEAR,
 }
 """What each requires of a problem, see `methods.registry.REQUIREMENTS`."""
 

@@ -31,7 +31,7 @@ class Row(NamedTuple):
 
 @method(
     "mgdm",
-    requires={"linear", "gaussian_noise", "differentiable"},
+    requires={"likelihood", "differentiable"},
     presets={"ffhq": {"gradient_steps": 5, "last_steps": 30}},
     particle=True,
     own_steps=True,
@@ -51,7 +51,7 @@ def mgdm(
     """MGDM: the likelihood of the denoised state at a level drawn below the present one, met by a fitted Gaussian.
 
     Each outer step draws x_t from the bridge between x_0 and the state above, fits a Gaussian at the intermediate level
-    tau to N(y; A E[x_0 | x_tau], noise_std^2) times the bridge between x_0 and x_t by Adam, draws x_tau, and from it
+    tau to p(y | E[x_0 | x_tau]) times the bridge between x_0 and x_t by Adam, draws x_tau, and from it
     x_0 by DDIM (eta = 1). tau is uniform on the levels from 10 up for the first 70 % of the steps, then the next level;
     all samples share it and so depend on each other. The fit takes `last_gradient_steps` from the step `steps` -
     `last_steps` on, and a third of the learning rate in the first 11 % of the steps. As in the released code, `steps`
@@ -125,7 +125,7 @@ def bridge(early: Array, late: Array, a_early: Array, a: Array, a_late: Array) -
 
 
 def _fit(problem: Problem, mean: Array, std: Array, at: Array, rate: Array, keys: Keys) -> tuple[Array, Array]:
-    """Adam on KL(N(mean + shift, (std e^v)^2) || N(mean, std^2)) - log N(y; A E[x_0 | x_tau], noise_std^2).
+    """Adam on KL(N(mean + shift, (std e^v)^2) || N(mean, std^2)) - log p(y | E[x_0 | x_tau]).
 
     The divergence by one draw, as in the released code: its noise is what Adam normalises by.
     """
@@ -137,9 +137,7 @@ def _fit(problem: Problem, mean: Array, std: Array, at: Array, rate: Array, keys
         shift, log_scale = length * parameters[0], parameters[1]
         noise = std * xp.exp(log_scale) * normal(keys[0], mean.shape, mean)
         x0_hat, pull = vjp(denoiser(problem, alpha, sigma), mean + shift + noise)
-        residual = problem.y[None, :] - problem.operator(x0_hat)
-        pulled = pull(problem.operator.adjoint(residual)) / problem.noise.std**2
-        ascent = (shift + noise) / std**2 - pulled
+        ascent = (shift + noise) / std**2 - pull(problem.likelihood_score(x0_hat))
         gradient = xp.stack([length * ascent, ascent * noise - 1.0])
         change, averages = adam(averages, gradient, row.count, rate, 0.9, 0.999)
         return parameters + change, averages

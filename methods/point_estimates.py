@@ -10,7 +10,7 @@ from methods.target import posterior
 from problems.arrays import Array, Key, Keys, eye, namespace, normal, scan, split, vjp
 from problems.contract import Problem
 
-_LAPLACE = {"linear", "svd", "gaussian_noise", "differentiable", "prior_log_prob", "prior_sample"}
+_LAPLACE = {"linear", "svd", "gaussian_noise", "likelihood", "differentiable", "prior_log_prob", "prior_sample"}
 
 
 def ascend(problem: Problem, x: Array, steps: int, rate: float, key: Key) -> Array:
@@ -27,7 +27,7 @@ def ascend(problem: Problem, x: Array, steps: int, rate: float, key: Key) -> Arr
     return scan(step, (x, start_adam(x)), Pass(counts(steps, problem.y)), key)[0]
 
 
-@method("map", requires={"linear", "gaussian_noise", "prior_sample"}, point=True, own_steps=True)
+@method("map", requires={"likelihood", "prior_sample"}, point=True, own_steps=True)
 def maximum_a_posteriori(
     problem: Problem, key: Key, *, n: int, steps: Count = 500, learning_rate: Positive = 0.1
 ) -> Samples:
@@ -90,6 +90,5 @@ def tikhonov(problem: Problem, key: Key, *, n: int) -> Samples:  # noqa: ARG001
     xp = namespace(problem.y)
     mean, variance = problem.prior.mean[None], xp.mean(problem.prior.std**2)
     residual = problem.y[None, :] - problem.operator(mean)
-    solved = problem.operator.gram_solve(residual, variance, problem.noise.std**2)
-    x = mean + variance * problem.operator.adjoint(solved)
+    x = mean + variance * problem.operator.damped_inverse(residual, variance, problem.noise.std**2)
     return Samples(xp.broadcast_to(x, (n, *problem.shape)), nfe=0)

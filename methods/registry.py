@@ -200,7 +200,7 @@ def method(
             hyper=hyper,
             types=types,
             presets={"default": {}, **(presets or {})},
-            requires=frozenset(requires),
+            requires=frozenset(requires) | ({"posterior"} if oracle else set()),
             oracle=oracle,
             particle=particle,
             summary=(inspect.getdoc(run) or "").split("\n")[0],

@@ -18,5 +18,5 @@ def guided_step(problem: Problem, x: Array, z: Array, row: Steps, scale: float) 
     # r = 0 has no direction: no step.
     norm = namespace(norm).where(norm > 0, norm, namespace(norm).ones_like(norm))
     norm = namespace(x).reshape(norm, (x.shape[0],) + (1,) * (x.ndim - 1))
-    shift = scale * pull(operator.adjoint(residual)) / norm
+    shift = scale * pull(operator.pull(x0_hat, residual)) / norm
     return advance(row, x, tweedie(x, x0_hat, row.alpha, row.sigma), z) + shift

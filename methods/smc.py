@@ -36,7 +36,7 @@ class Rung(NamedTuple):
 
 @method(
     "smc",
-    requires={"linear", "gaussian_noise", "likelihood", "prior_log_prob", "prior_sample"},
+    requires={"likelihood", "prior_log_prob", "prior_sample"},
     presets={"one-run": {"runs": "one"}},
     particle=True,
 )
@@ -94,7 +94,7 @@ def _rung(problem: Problem, crowd: Cloud, state: Particles, row: Rung, keys: Key
     drawn = resample(crowd, (row.power - row.before) * problem.log_likelihood(state.x), keys[0])
     log_step = state.log_step
 
-    target = Target(problem, 0.0, problem.noise.std**2 / row.power)
+    target = Target(problem, 0.0, row.power)
     chain = begin(state.x[drawn.index], target.log_density, target.gradient)
     for i in range(moves):
         chain, moved = mala(

@@ -157,6 +157,13 @@ def softmax(a: Array) -> Array:
     return e / xp.sum(e, axis=-1, keepdims=True)
 
 
+def constant(x: Array) -> Array:
+    """x, through which no gradient goes."""
+    if framework_of(x) == "jax":
+        return _jax().lax.stop_gradient(x)
+    return x.detach() if framework_of(x) == "torch" else x
+
+
 def vjp(f: Callable[[Array], Array], x: Array) -> tuple[Array, Callable[[Array], Array]]:
     """f(x) and the map v -> (df/dx)^T v, which may be called more than once."""
     if framework_of(x) == "jax":
@@ -226,3 +233,14 @@ def scan(step: Callable[[State, Any, Keys], State], x: State, tables: Any, key: 
         row = None if tables is None else type(tables)(*(column[i] for column in tables))
         x = step(x, row, Keys(keys.like, None if values is None else values[i], draws))
     return x
+
+
+def trace(step: Callable[[State, Any], State], x: State, rows: tuple[Array, ...]) -> Array:
+    """All x of x <- step(x, row), stacked, where a row has one entry of each array; differentiable."""
+    if framework_of(x) == "jax":
+        return _jax().lax.scan(lambda x, row: 2 * (step(x, row),), x, rows)[1]
+    found = []
+    for row in zip(*rows, strict=True):
+        x = step(x, row)
+        found.append(x)
+    return namespace(x).stack(found)

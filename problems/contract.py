@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, dataclass_transform
 
@@ -82,8 +84,9 @@ class Problem:
     Attributes:
         prior: p(x), with `denoise(x, sigma)`, `score(x, sigma)`, `mean` and `std` of every entry of x, the `diameter`
             of what it draws and, where known, `log_prob`, `sample`, `cov`.
-        operator: A, with `operator(x)`, `adjoint(v)` and, where linear, `pseudo_inverse`, `gram_solve`.
-        noise: p(y | A x), with `std` and `log_likelihood(y, ax)`.
+        operator: A, with `operator(x)`, `linear` and `pull(x, v)`, the adjoint of its derivative at x; where it is
+            linear `adjoint(v)`, and where singular values are known all of `operator_svd.Decomposed`.
+        noise: p(y | A x), with `log_likelihood(y, ax)`, its gradient `score(y, ax)` and, where it is Gaussian, `std`.
         y: the measurement, (m,).
         schedule: `alpha(t)`, `sigma(t)`, t in [0, 1]; x_t = alpha x_0 + sigma z.
         shape: the shape of one x.
@@ -109,6 +112,10 @@ class Problem:
         """log p(y | x) with its constant, (n,)."""
         return self.noise.log_likelihood(self.y, self.operator(x))
 
+    def likelihood_score(self, x: Array) -> Array:
+        """The gradient of log p(y | x) with respect to x, (n, *shape)."""
+        return self.operator.pull(x, self.noise.score(self.y, self.operator(x)))
+
 
 @dataclass(frozen=True, eq=False)
 class Instance:
@@ -116,14 +123,23 @@ class Instance:
 
     Attributes:
         x_true: the signal that was measured, `problem.shape`.
-        posterior: the exact p(x | y), a prior-like object.
-        log_evidence: log p(y) under the model, in nats.
+        known: gives p(x | y), a prior-like object, and log p(y) in nats, nan where that is not known; it remembers
+            them, so that they are made when they are first asked for. None where nobody knows either.
     """
 
     problem: Problem
     x_true: np.ndarray
-    posterior: Any
-    log_evidence: float
+    known: Callable[[], tuple[Any, float]] | None = None
+
+    @property
+    def posterior(self) -> Any:
+        """p(x | y), exact or by draws; None where nobody knows it."""
+        return None if self.known is None else self.known()[0]
+
+    @property
+    def log_evidence(self) -> float:
+        """log p(y) under the model, in nats; nan where nobody knows it."""
+        return math.nan if self.known is None else self.known()[1]
 
     def oracle(self) -> Problem:
         """The problem whose prior is the posterior and whose data term is absent."""

@@ -25,9 +25,13 @@ class Family:
         shape: the shape of one x.
         data_range: the peak-to-peak range that PSNR refers to, in the units of x.
         summary: one line. stresses: what a sampler must get right here, one paragraph.
-        provides: what a method may require: 'linear', 'svd', 'gaussian_noise', 'likelihood', 'differentiable', 'image',
-            'prior_log_prob', 'prior_sample', 'prior_cov'.
+        provides: what a method may require: 'linear'; 'svd'; 'gaussian_noise' of one standard deviation, on an operator
+            whose `norm` is known; 'likelihood', with its gradient; 'differentiable', 'prior_log_prob', 'prior_sample',
+            'prior_cov' of the prior; 'posterior', where it is known exactly; 'image'.
         model_truth: whether x_true is drawn from the prior (otherwise reports give calibration no target).
+        twin: the problem with the same truths, measurements and posteriors, '' if there is none. Samplers meet the same
+            random numbers on both, and are compared with the same draws.
+        denoise_seconds: of the denoiser for one x on one core, for estimates of the time, where that takes long.
     """
 
     name: str
@@ -39,6 +43,8 @@ class Family:
     stresses: str
     provides: frozenset[str]
     model_truth: bool
+    denoise_seconds: float | None = None
+    twin: str = ""
 
     @property
     def dim(self) -> int:
@@ -47,7 +53,8 @@ class Family:
 
 FAMILIES: dict[str, Family] = {}
 LINEAR_GAUSSIAN = frozenset(
-    {"linear", "svd", "gaussian_noise", "likelihood", "differentiable", "prior_log_prob", "prior_sample", "prior_cov"}
+    {"linear", "svd", "gaussian_noise", "likelihood", "differentiable"}
+    | {"prior_log_prob", "prior_sample", "prior_cov", "posterior"}
 )
 
 
@@ -56,6 +63,11 @@ def register(family: Family) -> None:
     if family.name in FAMILIES:
         raise UsageError(f"problem {family.name!r} is already taken; choose another name")
     FAMILIES[family.name] = family
+
+
+def seeded_as(name: str) -> str:
+    """The name that the random numbers of a problem are derived from: its own, or that of its twin."""
+    return (name in FAMILIES and FAMILIES[name].twin) or name
 
 
 def load(name: str, index: int) -> Instance:
@@ -71,6 +83,6 @@ def load(name: str, index: int) -> Instance:
 
 
 def instance_key(name: str, index: int, stream: str) -> Key:
-    """A NumPy key for one stream ('prior', 'truth', 'noise') of one instance, derived from the names."""
+    """A NumPy key for one stream ('prior', 'truth', 'noise', 'reference') of one instance, derived from the names."""
     digest = hashlib.sha256(f"{name}/{index}/{stream}".encode()).digest()
     return make_key("numpy", [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 32, 4)])

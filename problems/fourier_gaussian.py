@@ -9,8 +9,34 @@ from problems.contract import data, static
 from problems.operators import fourier_multiply
 
 
+class OneComponent:
+    """A Gaussian is a mixture of one component."""
+
+    mean: Array
+
+    def sample(self, key: Key, n: int) -> Array:
+        """n independent draws, (n, *shape)."""
+        raise NotImplementedError
+
+    def sample_components(self, key: Key, labels: Array) -> Array:
+        """The labels only say how many draws."""
+        return self.sample(key, labels.shape[0])
+
+    def responsibilities(self, x: Array, sigma: Array | float = 0.0) -> Array:  # noqa: ARG002
+        """All ones, (n, 1)."""
+        return namespace(x).ones_like(x[:, :1, 0])
+
+    @property
+    def log_weights(self) -> Array:
+        return namespace(self.mean).zeros_like(self.mean[0, :1])
+
+    @property
+    def component_means(self) -> Array:
+        return self.mean[None]
+
+
 @data
-class FourierGaussian:
+class FourierGaussian(OneComponent):
     """N(mean, F^-1 diag(spectrum) F): `spectrum` holds the eigenvalues of the covariance.
 
     Attributes:
@@ -46,22 +72,6 @@ class FourierGaussian:
         """n independent draws, (n, side, side)."""
         z = normal(key, (n, *self.shape), self.mean)
         return self.mean[None] + fourier_multiply(z, namespace(z).sqrt(self.spectrum))
-
-    def sample_components(self, key: Key, labels: Array) -> Array:
-        """A Gaussian is a mixture of one component: the labels only say how many draws."""
-        return self.sample(key, labels.shape[0])
-
-    def responsibilities(self, x: Array, sigma: Array | float = 0.0) -> Array:  # noqa: ARG002
-        """All ones, (n, 1)."""
-        return namespace(x).ones_like(x[:, :1, 0])
-
-    @property
-    def log_weights(self) -> Array:
-        return namespace(self.mean).zeros_like(self.mean[0, :1])
-
-    @property
-    def component_means(self) -> Array:
-        return self.mean[None]
 
     @property
     def std(self) -> Array:

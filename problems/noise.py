@@ -21,5 +21,9 @@ class GaussianNoise:
         constant = xp.log(self.std) + 0.5 * math.log(2 * math.pi)
         return -0.5 * xp.sum(residual**2, axis=-1) - y.shape[0] * constant
 
+    def score(self, y: Array, ax: Array) -> Array:
+        """The gradient of the log likelihood with respect to ax, (n, m)."""
+        return (y[None, :] - ax) / self.std**2
+
     def sample(self, key: Key, ax: Array) -> Array:
         return ax + self.std * normal(key, ax.shape, ax)

@@ -8,10 +8,11 @@ import numpy as np
 
 from problems.arrays import Array, namespace
 from problems.contract import data, static
+from problems.operator_svd import Decomposed, Linear
 
 
 @data
-class Matrix:
+class Matrix(Decomposed):
     """y = A x with A = U diag(s) V^T of shape (m, d), acting on x flattened in C order.
 
     Attributes:
@@ -23,66 +24,31 @@ class Matrix:
     s: Array
     vt: Array
     shape: tuple[int, ...] = static()
-    linear = True
 
     def __call__(self, x: Array) -> Array:
-        """(n, *shape) -> (n, m)."""
-        return namespace(x).reshape(x, (x.shape[0], -1)) @ self.matrix.T
+        return self._flat(x) @ self.matrix.T
 
     def adjoint(self, v: Array) -> Array:
-        """A^T v: (n, m) -> (n, *shape)."""
         return self._signal(v @ self.matrix)
 
-    def pseudo_inverse(self, v: Array) -> Array:
-        """A^+ v: (n, m) -> (n, *shape)."""
-        return self._signal(((v @ self.u) / self.s[None, :]) @ self.vt)
-
-    def gram_solve(self, v: Array, scale: Array, shift: Array) -> Array:
-        """(scale A A^T + shift I)^{-1} v, (n, m); scale >= 0 and shift > 0 are scalars."""
-        within = v @ self.u
-        solved = (within / (scale * self.s**2 + shift)[None, :]) @ self.u.T
-        if self.u.shape[0] == self.rank:  # nothing lies off the range, where rounding errors would be divided by shift
-            return solved
-        return solved + (v - within @ self.u.T) / shift
-
-    def gram_log_det(self, scale: Array, shift: Array) -> Array:
-        """log det(scale A A^T + shift I)."""
-        xp = namespace(self.s)
-        beyond = self.u.shape[0] - self.rank
-        seen = self.spectral_sum(xp.log(scale * self.s**2 + shift))
-        return seen + beyond * xp.log(shift) if beyond else seen
-
-    def spectral_sum(self, on: Array) -> Array:
-        """The sum of on_j over the right singular vectors, a scalar."""
-        return namespace(self.s).sum(on)
-
-    def spectral(self, x: Array, on: Array, off: Array | float) -> Array:
-        """V f V^T x, (n, *shape): right singular vectors times `on`, shaped as singular_values, others times `off`."""
-        flat = namespace(x).reshape(x, (x.shape[0], -1))
-        return self._signal(off * flat + ((flat @ self.vt.T) * (on - off)[None]) @ self.vt)
-
-    def spectral_energy(self, x: Array, on: Array) -> Array:
-        """The sum of on_j <v_j, x>^2 over the right singular vectors v_j, (n,)."""
-        flat = namespace(x).reshape(x, (x.shape[0], -1))
-        return (flat @ self.vt.T) ** 2 @ on
-
-    def project_range(self, x: Array) -> Array:
-        """A^+ A x, the part of x that the measurement sees: (n, *shape)."""
-        return self.spectral(x, namespace(self.s).ones_like(self.s), 0.0)
-
     @property
-    def singular_values(self) -> Array:
-        """Those above zero, (r,)."""
-        return self.s
+    def m(self) -> int:
+        return int(self.u.shape[0])
 
-    @property
-    def norm(self) -> Array:
-        """The largest singular value."""
-        return namespace(self.s).max(self.s)
+    def to_right(self, x: Array) -> Array:
+        return self._flat(x) @ self.vt.T
 
-    @property
-    def rank(self) -> int:
-        return int(self.s.shape[0])
+    def from_right(self, c: Array) -> Array:
+        return self._signal(c @ self.vt)
+
+    def to_left(self, v: Array) -> Array:
+        return v @ self.u
+
+    def from_left(self, c: Array) -> Array:
+        return c @ self.u.T
+
+    def _flat(self, x: Array) -> Array:
+        return namespace(x).reshape(x, (x.shape[0], -1))
 
     def _signal(self, flat: Array) -> Array:
         return namespace(flat).reshape(flat, (flat.shape[0], *self.shape))
@@ -96,7 +62,7 @@ def matrix_operator(matrix: np.ndarray, shape: tuple[int, ...], rcond: float = 1
 
 
 @data
-class FourierFilter:
+class FourierFilter(Linear):
     """Circular convolution of a square image: y = F^{-1} diag(transfer) F x, transfer real, positive and even.
 
     A is symmetric with singular values `transfer`; y is the flattened image.
@@ -107,7 +73,6 @@ class FourierFilter:
 
     transfer: Array
     shape: tuple[int, int] = static()
-    linear = True
 
     def __call__(self, x: Array) -> Array:
         return self._filter(x, self.transfer)
@@ -117,6 +82,9 @@ class FourierFilter:
 
     def pseudo_inverse(self, v: Array) -> Array:
         return self._image(self._filter(v, 1.0 / self.transfer))
+
+    def damped_inverse(self, v: Array, scale: Array, shift: Array) -> Array:
+        return self._image(self._filter(v, self.transfer / (scale * self.transfer**2 + shift)))
 
     def gram_solve(self, v: Array, scale: Array, shift: Array) -> Array:
         return self._filter(v, 1.0 / (scale * self.transfer**2 + shift))

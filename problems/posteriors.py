@@ -1,10 +1,10 @@
-"""Exact posteriors of linear measurements with Gaussian noise: each prior is conjugate to itself."""
+"""Exact posteriors: of linear measurements with Gaussian noise, to which each prior is conjugate, and of atoms."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from functools import singledispatch
+from functools import cache, partial, singledispatch
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,17 @@ from problems.arrays import logsumexp
 from problems.contract import Instance, Problem
 from problems.fourier_gaussian import FourierGaussian
 from problems.gaussian_mixture import GaussianMixture, gaussian_mixture
-from problems.shared_mixture import SharedMixture
+from problems.inpainted_field import inpainted
+from problems.operator_mask import Masked
+from problems.shared_mixture import Atoms, SharedMixture
 
 
 @singledispatch
-def condition(prior: Any, operator: Any, noise_std: float, y: np.ndarray) -> tuple[Any, float]:  # noqa: ARG001
-    """The exact posterior p(x | y) of y = A x + noise_std z, and log p(y). NumPy, float64.
+def condition(prior: Any, operator: Any, noise: Any, y: np.ndarray) -> tuple[Any, float]:  # noqa: ARG001
+    """The exact posterior p(x | y), and log p(y). NumPy, float64.
 
-    For a mixture: the Kalman update of every component, whose weight is multiplied by N(y; A m_k, A C_k A^T +
-    noise_std^2 I).
+    For a mixture, y = A x + noise.std z: the Kalman update of every component, whose weight is multiplied by
+    N(y; A m_k, A C_k A^T + noise.std^2 I). For atoms a_k any measurement: weights times p(y | a_k).
 
     Raises:
         TypeError: for a prior with no closed form.
@@ -30,7 +32,8 @@ def condition(prior: Any, operator: Any, noise_std: float, y: np.ndarray) -> tup
 
 
 @condition.register
-def _(prior: SharedMixture, operator: Any, noise_std: float, y: np.ndarray) -> tuple[Any, float]:
+def _(prior: SharedMixture, operator: Any, noise: Any, y: np.ndarray) -> tuple[Any, float]:
+    noise_std = float(noise.std)
     if prior.basis.shape[1] != 0:
         raise TypeError("the closed form needs an isotropic shared covariance")
     c, s = float(prior.variance), operator.s
@@ -49,7 +52,8 @@ def _(prior: SharedMixture, operator: Any, noise_std: float, y: np.ndarray) -> t
 
 
 @condition.register
-def _(prior: GaussianMixture, operator: Any, noise_std: float, y: np.ndarray) -> tuple[Any, float]:
+def _(prior: GaussianMixture, operator: Any, noise: Any, y: np.ndarray) -> tuple[Any, float]:
+    noise_std = float(noise.std)
     q, a = prior.eigenvectors.transpose(1, 0, 2), operator.matrix
     covs = (q * prior.eigenvalues[:, None, :]) @ q.transpose(0, 2, 1)
     means = prior.component_means.reshape(len(covs), -1)
@@ -65,12 +69,15 @@ def _(prior: GaussianMixture, operator: Any, noise_std: float, y: np.ndarray) ->
         log_det = np.linalg.slogdet(2 * math.pi * innovation)[1]
         evidences.append(-0.5 * (residual @ np.linalg.solve(innovation, residual) + log_det))
     log_weights, log_evidence = _reweighted(prior.log_weights, np.array(evidences))
-    posterior = gaussian_mixture(np.exp(log_weights), np.array(new_means), np.array(new_covs), prior.shape)
-    return dataclasses.replace(posterior, log_weights=log_weights), log_evidence
+    equal = gaussian_mixture(np.ones(len(covs)), np.array(new_means), np.array(new_covs), prior.shape)
+    return dataclasses.replace(equal, log_weights=log_weights), log_evidence  # whose exponentials may be 0
 
 
 @condition.register
-def _(prior: FourierGaussian, operator: Any, noise_std: float, y: np.ndarray) -> tuple[Any, float]:
+def _(prior: FourierGaussian, operator: Any, noise: Any, y: np.ndarray) -> tuple[Any, float]:
+    if isinstance(operator, Masked):
+        return inpainted(prior, operator, noise, y)
+    noise_std = float(noise.std)
     innovation = prior.spectrum * operator.transfer**2 + noise_std**2
     residual = y[None, :] - operator(prior.mean[None])
     gain = dataclasses.replace(operator, transfer=prior.spectrum * operator.transfer / innovation)
@@ -79,6 +86,12 @@ def _(prior: FourierGaussian, operator: Any, noise_std: float, y: np.ndarray) ->
     )
     marginal = dataclasses.replace(prior, mean=operator(prior.mean[None]).reshape(prior.shape), spectrum=innovation)
     return posterior, float(marginal.log_prob(y.reshape(1, *prior.shape))[0])
+
+
+@condition.register
+def _(prior: Atoms, operator: Any, noise: Any, y: np.ndarray) -> tuple[Any, float]:
+    log_weights, log_evidence = _reweighted(prior.log_weights, noise.log_likelihood(y, operator(prior.component_means)))
+    return dataclasses.replace(prior, log_weights=log_weights), log_evidence
 
 
 def _log_normal(residual: np.ndarray, solved: np.ndarray, spectrum: np.ndarray, off: float) -> np.ndarray:
@@ -96,8 +109,8 @@ def _reweighted(log_weights: np.ndarray, evidences: np.ndarray) -> tuple[np.ndar
 
 def make_instance(problem: Problem, x_true: np.ndarray) -> Instance:
     """The instance of a problem whose prior has a closed-form posterior."""
-    posterior, log_evidence = condition(problem.prior, problem.operator, float(problem.noise.std), problem.y)
-    return Instance(problem=problem, x_true=x_true, posterior=posterior, log_evidence=log_evidence)
+    answer = partial(condition, problem.prior, problem.operator, problem.noise, problem.y)
+    return Instance(problem, x_true, cache(answer))
 
 
 def measured(prior: Any, operator: Any, noise: Any, schedule: Any, x_true: np.ndarray, key: Any) -> Instance:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from problems.contract import Instance, Problem
@@ -29,7 +31,7 @@ def build(index: int) -> Instance:
     if index == 0:
         problem = Problem(prior, operator, noise, np.array([0.3]), VP(), (2,))
         instance = make_instance(problem, np.zeros(2))
-        return Instance(problem, instance.posterior.sample(truth, 1)[0], instance.posterior, instance.log_evidence)
+        return replace(instance, x_true=instance.posterior.sample(truth, 1)[0])
     return measured(prior, operator, noise, VP(), prior.sample(truth, 1)[0], instance_key("seed2d", index, "noise"))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from problems.arrays import Array, Key, categorical, namespace, normal, softmax, split
 from problems.contract import data, static
 
@@ -92,15 +94,19 @@ class SharedMixture:
         means = self._flat(self.component_means)
         low_rank = xp.sum(self.eigenvalues) - self.eigenvalues.shape[0] * self.variance
         trace = means.shape[1] * self.variance + low_rank
-        squared = xp.max(xp.sum((means[:, None, :] - means[None, :, :]) ** 2, axis=-1))
+        length = xp.sum(means**2, axis=-1)  # not all differences: of a thousand images they take gigabytes
+        squared = xp.max(length[:, None] + length[None, :] - 2 * means @ means.T)
         return xp.sqrt(squared) + 2 * xp.sqrt(trace)
 
     def _logits(self, x: Array, sigma: Array | float) -> Array:
         """log w_k + log N(x; m_k, C + sigma^2), without the terms that all components share."""
         xp = namespace(x)
         means = self._flat(self.component_means)
+        centre = xp.mean(means, axis=0, keepdims=True)  # from an origin far away the terms are large and cancel
+        means = means - centre
         weighted = self._precision(means, sigma)
-        return (self.log_weights - 0.5 * xp.sum(means * weighted, axis=-1))[None, :] + self._flat(x) @ weighted.T
+        squared = xp.sum(means * weighted, axis=-1)
+        return (self.log_weights - 0.5 * squared)[None, :] + (self._flat(x) - centre) @ weighted.T
 
     def _weighted_mean(self, x: Array, sigma: Array) -> Array:
         return self.responsibilities(x, sigma) @ self._flat(self.component_means)
@@ -132,3 +138,30 @@ class SharedMixture:
 
     def _signal(self, flat: Array) -> Array:
         return namespace(flat).reshape(flat, (flat.shape[0], *self.shape))
+
+
+@data
+class Atoms(SharedMixture):
+    """Component means are all there is: so narrow a C that no measurement tells x from the mean of its component.
+
+    The posterior is then the same mixture with weights times p(y | m_k), for any measurement, linear or not. What this
+    leaves out is of the order of the square of C^(1/2) times the likelihood's score.
+    """
+
+
+@data
+class Draws(Atoms):
+    """A law that is known by draws of it, each with a little white noise: components are draws, and no modes."""
+
+
+def draws(x: np.ndarray, relative_std: float = 1e-3) -> Draws:
+    """The law of independent draws (K, *shape), each with white noise of a std relative to theirs."""
+    std = relative_std * float(np.sqrt(np.mean(np.var(x, axis=0))))
+    return Draws(**vars(atoms(x, std)))
+
+
+def atoms(images: np.ndarray, std: float) -> Atoms:
+    """Equally likely images (K, *shape), each with white noise of a standard deviation."""
+    k, shape = len(images), images.shape[1:]
+    d = math.prod(shape)
+    return Atoms(np.full(k, -math.log(k)), images, np.array(std**2), np.zeros((d, 0)), np.zeros(0), shape)

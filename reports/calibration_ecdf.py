@@ -26,6 +26,8 @@ LINES = {
     "log_likelihood": ("log-likelihood", "#D55E00"),
     "tarp": ("TARP", "#222222"),
 }
+NEEDED = {"coordinates", "log_likelihood", "tarp", "n", "band_low", "band_high"}
+"""A prior without a density has no more."""
 COLUMNS = 5
 BAND = "#dddddd"
 VERDICT = {"pass": "#00795a", "fail": "#c03030"}
@@ -52,7 +54,7 @@ def calibration_figures(table: pd.DataFrame, directory: Path) -> Iterator[tuple[
         panels: list[Panel] = []
         for cell, tests in rows:
             stored = read_arrays(directory / cell["ranks_file"]) if cell["ranks_file"] else None
-            if stored is not None and stored.keys() >= {*LINES, "n", "band_low", "band_high"}:
+            if stored is not None and stored.keys() >= NEEDED:
                 panels.append((cell, tests, stored))
         if panels:
             shown = {cell["label"] for cell, _, _ in panels}
@@ -63,7 +65,7 @@ def calibration_figures(table: pd.DataFrame, directory: Path) -> Iterator[tuple[
 
 def draw_ranks(problem: str, panels: list[Panel], missing: list[str]) -> Figure:
     """ECDF differences with their band, a panel for each method, a line for each quantity."""
-    curves = [{name: _curves(stored, name) for name in LINES} for _, _, stored in panels]
+    curves = [{name: _curves(stored, name) for name in LINES if name in stored} for _, _, stored in panels]
     levels = [_levels(stored) for _, _, stored in panels]
     bands = [(_share(stored["band_low"]), _share(stored["band_high"])) for _, _, stored in panels]
     highest = max(
@@ -73,14 +75,15 @@ def draw_ranks(problem: str, panels: list[Panel], missing: list[str]) -> Figure:
     )
     widest = max(float(np.abs(high - x).max()) for (_, high), x in zip(bands, levels, strict=True))
     limit = min(1.0, 1.05 * max(highest, 1.6 * widest))
-    entries = [Line2D([], [], color=color, linewidth=1.1, label=words) for name, (words, color) in LINES.items()]
+    drawn = {name: look for name, look in LINES.items() if any(name in found for found in curves)}
+    entries = [Line2D([], [], color=color, linewidth=1.1, label=words) for words, color in drawn.values()]
     figure, axes = _grid(f"{problem}: ranks", panels, missing, ECDF, [*entries, _band_entry()], 0.78)
     for panel, (_, tests, _), found, x, (low, high) in zip(axes, panels, curves, levels, bands, strict=True):
         panel.fill_between(x, low - x, high - x, color=BAND, linewidth=0, zorder=0)
         panel.axhline(0, color=QUIET, linewidth=0.5, zorder=1)
-        for place, (name, (_, color)) in enumerate(LINES.items()):
+        for place, (name, (_, color)) in enumerate(drawn.items()):
             faint: dict[str, Any] = {"linewidth": 0.4, "alpha": 0.55} if name == "coordinates" else {"linewidth": 0.9}
-            for line in found[name]:
+            for line in found.get(name, ()):
                 panel.plot(x, line - x, color=color, zorder=2 + place, **faint)
         panel.set(xlim=(0, 1), ylim=(-limit, limit))
         panel.set_xticks([0, 0.5, 1], ["0", ".5", "1"])

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from reports.intervals import of_means
-from reports.run import TASK, Run
+from reports.run import TASK, Run, posterior_known
 
 CELL = ["problem", "method", "config", "framework"]
 HEADLINE = "sw1"
 RATIO = "sw1_over_floor95"
 FLOORED = ("sw1", "w1", "mode_tv")
-PSNRS = ("psnr_mean_db", "psnr_sample_db")
+PSNRS = ("psnr_mean_db", "psnr_sample_db", "psnr_aligned_db")
 DECIBEL = 10 / np.log(10)
 RATIOS = {"psnr_gain_db": ("psnr_sample_db", "psnr_mean_db"), "mmse_gap_db": ("psnr_mean_db", "mmse_gap_db")}
 """Differences of decibels, by the columns whose mean squared errors they are the ratio of."""
@@ -34,12 +34,13 @@ def cells(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     `sw1_over_floor95` counts a failed task at the prior's value on the same instance; `sw1_over_floor95_valid` leaves
     failed tasks out. Skipped tasks enter neither. Work and seconds are means over the ok tasks, `seconds_compile` and
     `peak_mib` their maximum. `_low` and `_high` are the ends of intervals over instances (`reports.intervals`; the
-    floor counts as known), `sw1_over_floor95_log_stderr` is the standard error of its logarithm.
+    floor counts as known), `sw1_over_floor95_log_stderr` is the standard error of its logarithm. `posterior_known` is
+    false where there is no exact posterior to compare with.
 
     Returns:
         The cells, and the values whose means are compared: CELL, instance, `sw1`, `sw1_over_floor95`.
     """
-    tasks = _tasks(run.results)
+    tasks = _tasks(run)
     metrics = [name for name in run.results["metric"].unique() if name]
     valid = tasks[tasks["outcome"] == "ok"]
     by_instance = _strict_mean(_averaged_as(valid, metrics), [*CELL, "instance"], metrics).reset_index()
@@ -65,6 +66,8 @@ def cells(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     for column, name in (("work", "work"), ("per_1000", "seconds_per_1000")):
         table = table.join(_intervals(costs, column, name).drop(columns=f"{name}_log_stderr"))
     table["at_floor"] = (table[RATIO] <= 1) & (table["tasks_failed"] == 0)
+    known = {name: posterior_known(run.info, name) for name in tasks["problem"].unique()}
+    table["posterior_known"] = table.index.get_level_values("problem").map(known)
     return table.reset_index(), counted
 
 
@@ -80,15 +83,20 @@ def _intervals(rows: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
     return pd.DataFrame(list(ends.values()), index=_cell_index(list(ends)), columns=names, dtype=float)
 
 
-def _tasks(results: pd.DataFrame) -> pd.DataFrame:
-    """One row per task with its metrics as columns; `outcome` is its status, or 'no value' if ok without an SW1."""
+def _tasks(run: Run) -> pd.DataFrame:
+    """One row per task with its metrics as columns.
+
+    `outcome` is its status, or 'no value' if it is ok and has no SW1 though the posterior is known.
+    """
+    results = run.results
     tasks = results.drop_duplicates(TASK).set_index(TASK).drop(columns=["metric", "value"])
     measured = results[results["metric"] != ""]
     values = measured.pivot(index=TASK, columns="metric", values="value")  # noqa: PD010  (pivot_table drops nan columns)
     tasks = tasks.join(values)
     if HEADLINE not in tasks:
         tasks[HEADLINE] = np.nan
-    tasks["outcome"] = tasks["status"].where((tasks["status"] != "ok") | tasks[HEADLINE].notna(), "no value")
+    unknown = np.array([not posterior_known(run.info, key[0]) for key in tasks.index])
+    tasks["outcome"] = tasks["status"].where((tasks["status"] != "ok") | tasks[HEADLINE].notna() | unknown, "no value")
     tasks["per_1000"] = 1000 * tasks["seconds_sample"] / tasks["n"]
     return tasks.reset_index()
 

@@ -47,6 +47,7 @@ COLUMNS = (
     Column("coverage90_null", "90 % cov.\nerr., null", signed=True, narrow=9),
     Column("z_std", "z-std", narrow=7),
     Column("psnr_mean_db", "PSNR of\nmean [dB]", narrow=11),
+    Column("psnr_aligned_db", "PSNR of mean,\naligned [dB]", paper=False),
     Column("psnr_gain_db", "PSNR gain\n(expected) [dB]", beside="psnr_gain_expected_db", joint=" ({})"),
     Column("mmse_gap_db", "gap to\nMMSE [dB]", narrow=10, paper=False),
     Column("chi2_per_m", "chi2 / m", narrow=8),

@@ -109,8 +109,9 @@ def markdown(board: pd.DataFrame, info: dict[str, Any], budget: Budget | None = 
     lines = [f"# Leaderboard: suite {info.get('suite', '?')}", ""]
     lines += [f"{i}. {line}" for i, line in enumerate(LEGEND, 1)]
     lines += ["", *([_cut(budget), ""] if budget else [])]
-    lines += ["## All problems", "", ABOUT_SUMMARY, ""]
-    lines += _markdown_table(SUMMARY_HEADERS, _summary_rows(board, MARKDOWN))
+    if board["posterior_known"].any():
+        lines += ["## All problems", "", ABOUT_SUMMARY, ""]
+        lines += _markdown_table(SUMMARY_HEADERS, _summary_rows(board, MARKDOWN))
     for problem, group in board.groupby("problem", sort=False):
         columns = shown(group)
         table = _markdown_table(_headers(columns), _rows(group, columns, MARKDOWN))
@@ -132,8 +133,9 @@ def latex(board: pd.DataFrame, info: dict[str, Any], budget: Budget | None = Non
         rf"\paragraph{{Leaderboard, suite {escaped(str(info.get('suite', '?')))}.}}",
         *(escaped(line.replace("`", "")) for line in LEGEND),
         *([escaped(_cut(budget))] if budget else []),
-        *_latex_table("All problems", SUMMARY_HEADERS, _summary_rows(board, LATEX), [ABOUT_SUMMARY]),
     ]
+    if board["posterior_known"].any():
+        lines += _latex_table("All problems", SUMMARY_HEADERS, _summary_rows(board, LATEX), [ABOUT_SUMMARY])
     for problem, group in board.groupby("problem", sort=False):
         columns = [column for column in shown(group) if column.paper]
         title = f"{problem} ({_sizes(group)}{_truths(str(problem), info)})"

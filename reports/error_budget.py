@@ -1,4 +1,4 @@
-"""Where the error of each method comes from, on one problem: floor, discretisation, start and guidance."""
+"""Where the error of each method comes from, on one problem: floor, discretisation, start, guidance, score."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,11 +39,14 @@ NORMAL_START = "N(0,I)"
 """Marks the oracles that start as methods do, not from the exact p_T(x | y)."""
 OTHER_SCHEDULES = {"ve", "subvp", "schedule=ve", "schedule=subvp"}
 """Marks the rows whose path from noise to data is not that of the oracles."""
+IMPERFECT = re.compile(r"-(net|perturbed-\d+)$")
+"""The end of the name of a problem that gives samplers another score than the exact one of the problem without it."""
 COLORS = {
     "floor": "#b9d4c6",
     "discretisation": "#0072B2",
     "start": "#56B4E9",
     "guidance": "#D55E00",
+    "score": "#CC79A7",
     "not split": "#c4c4c4",
 }
 WORDS = {
@@ -50,6 +54,7 @@ WORDS = {
     "discretisation": "discretisation: oracle minus exact",
     "start": "start: N(0, I) minus exact start",
     "guidance": "guidance: method minus oracle",
+    "score": "score: minus the same with the exact score",
     "not split": "method minus exact, no oracle of its kind",
 }
 BEYOND = 1.15
@@ -62,6 +67,11 @@ CAPTION = (
     "The oracle runs the same integrator on the exact posterior's score; for ancestral-* and reverse-diffusion-* it is "
     "oracle-em, for pf-ode-* oracle-ode. Italic: "
     "reference rows, † given the exact posterior's score. A failed task counts as the prior."
+)
+
+
+SCORE_CAPTION = (
+    " Score: minus the same row with the exact score, on the same truths, measurements, random numbers and floors."
 )
 
 
@@ -78,9 +88,12 @@ class Part:
 def parts(rows: pd.DataFrame, values: pd.DataFrame) -> dict[str, list[Part]]:
     """label -> the summands of its SW1 / floor95, in their order.
 
+    Where samplers are given another score than the exact one, the last part is what they lose from the problem with the
+    exact score, if that was run as well, on the same instances.
+
     Args:
         rows: the rows of one problem of the leaderboard.
-        values: the values of each cell on each instance, see `reports.cells.cells`.
+        values: the values of each cell of all problems on each instance, see `reports.cells.cells`.
 
     Returns:
         Rows without a value are absent; all are, if the exact row has none.
@@ -93,10 +106,27 @@ def parts(rows: pd.DataFrame, values: pd.DataFrame) -> dict[str, list[Part]]:
     found: dict[str, list[Part]] = {}
     for label in measured if exact is not None else ():
         chain = [("floor", exact), *_oracles(cells[label], [cells[name] for name in measured])]
+        stages = [(name, measured[str(stage)]) for name, stage in chain]
         if label != chain[-1][1]:
-            chain.append(("guidance" if len(chain) > 1 else "not split", label))
-        found[label] = _summands([(name, measured[str(stage)]) for name, stage in chain])
+            split = "guidance" if len(chain) > 1 else "not split"
+            perfect = _with_exact_score(cells[label], by_cell)
+            stages.append((split, measured[label] if perfect is None else perfect))
+            if perfect is not None:
+                stages.append(("score", measured[label]))
+        found[label] = _summands(stages)
     return found
+
+
+def _with_exact_score(cell: Cell, by_cell: dict[Any, pd.Series]) -> pd.Series | None:
+    """The values of the same row on the problem with the exact score, on the same instances; None without them."""
+    problem = str(cell["problem"])
+    base = IMPERFECT.sub("", problem)
+    there = by_cell.get((base, *(cell[name] for name in CELL[1:])))
+    here = by_cell[tuple(cell[name] for name in CELL)]
+    if base == problem or cell["oracle"] or there is None or not set(here.index) <= set(there.index):
+        return None
+    same = there.loc[here.index]
+    return same if same.notna().all() else None
 
 
 def _oracles(cell: Cell, cells: Sequence[Cell]) -> list[tuple[str, str]]:
@@ -161,7 +191,8 @@ def draw(rows: pd.DataFrame, values: pd.DataFrame, results: pd.DataFrame) -> Fig
     wide = layout.PAGE - left - middle - 3 * layout.EDGE
     sizes = (0.58 * wide, 0.42 * wide) if modes else (wide, 0.0)
     height = LINE * len(methods) + 0.05
-    text = layout.caption(CAPTION + mode_errors.CAPTION * bool(modes), layout.PAGE)
+    told = CAPTION + SCORE_CAPTION * ("score" in used) + mode_errors.CAPTION * bool(modes)
+    text = layout.caption(told, layout.PAGE)
     foot = layout.legend_height(entries, layout.PAGE) + layout.caption_height(text) + 3 * layout.EDGE
     figure = layout.new_figure(layout.PAGE, top + height + 0.22 + foot)
     panel = layout.axes_at(figure, left, top, sizes[0], height)

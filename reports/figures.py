@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reports import calibration, error_budget, heatmap, pareto, posterior2d, sheet
+from reports import agreement, calibration, error_budget, heatmap, orders, pareto, posterior2d, sheet
 from reports.calibration_ecdf import calibration_figures
 from reports.cells import cells
 from reports.run import Run, foreign_truths
@@ -23,10 +23,12 @@ def figures(board: pd.DataFrame, run: Run) -> Iterator[tuple[str, Figure]]:
     pictures = run.pictures()
     problems = list(board["problem"].unique())
     _, values = cells(run)
-    yield "heatmap", heatmap.draw(board)
-    for cost in pareto.COSTS:
-        yield f"pareto-{cost.name}", pareto.draw_problems(board, cost)
-    yield "pareto", pareto.draw_overall(board)
+    if board["posterior_known"].any():
+        known = board[board["posterior_known"]]
+        yield "heatmap", heatmap.draw(known)
+        for cost in pareto.COSTS:
+            yield f"pareto-{cost.name}", pareto.draw_problems(known, cost)
+        yield "pareto", pareto.draw_overall(known)
     for problem in problems:
         rows = board[board["problem"] == problem]
         if (rows["tasks_ok"] > 0).any():
@@ -35,11 +37,17 @@ def figures(board: pd.DataFrame, run: Run) -> Iterator[tuple[str, Figure]]:
             budget = error_budget.draw(rows, values, run.results)
             if budget is not None:
                 yield f"budget-{problem}", budget
+            if not rows["posterior_known"].all() and (square := agreement.draw(rows, run)) is not None:
+                yield f"agreement-{problem}", square
+            if problem in pictures and pictures[problem][1].keys() >= sheet.NEEDS:
+                lines = orders.draw(rows, foreign_truths=foreign)
+                if lines is not None:
+                    yield f"orders-{problem}", lines
         if problem in pictures:
             instance, picture = pictures[problem]
             if picture.keys() >= posterior2d.NEEDS:
                 yield f"posterior2d-{problem}", posterior2d.draw(rows, run, instance, picture)
-            elif picture.keys() >= sheet.NEEDS:
+            elif sheet.drawable(picture):
                 yield f"sheet-{problem}", sheet.draw(rows, run, instance, picture)
 
 

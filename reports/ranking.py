@@ -15,7 +15,7 @@ from reports.equal_work import Budget
 from reports.paired import LEAST_INSTANCES, better, can_order, rank_intervals
 from reports.run import TASK, Run
 
-PROBLEM_ORDER = ("seed2d", "linear-gaussian", "gmm25", "gaussian-field", "digits")
+PROBLEM_ORDER = ("seed2d", "linear-gaussian", "gmm25", "gaussian-field", "digits", "atoms", "photos")
 Cell = dict[str, Any]
 """A row of the leaderboard: column -> value."""
 
@@ -33,7 +33,8 @@ Z95 = 1.96
 def ranked(run: Run, budget: Budget | None = None) -> pd.DataFrame:
     """The leaderboard of a run, one row per cell; see `reports.cells.cells` for the other columns.
 
-    Rows stand in the order of their means: cells at floor, then by `sw1_over_floor95`, then those without a sample. The
+    Rows stand in the order of their means: cells at floor, then by `sw1_over_floor95`, then those without a sample;
+    where the posterior is not known, by the PSNR of their means. The
     order of two rows claims nothing; that is what ranks are for.
 
     `rank` is 1 + the number of better methods of the problem, `rank_high` the number of methods that are not worse,
@@ -95,18 +96,18 @@ def summary(board: pd.DataFrame) -> pd.DataFrame:
     Means over fewer problems are of other numbers: those methods stand behind, and `problems_total` tells them.
 
     The problems are the ones that were chosen, no sample of others: intervals say what other instances would give.
-    Problems on which SW1 is not believed count in neither mean.
+    Those on which SW1 is not believed count in neither mean, those whose posterior is not known in nothing but tasks.
 
-    Columns: label, mark, method, config, reference, problems (tried, i.e. not skipped), problems_total (of the
-    table), problems_at_floor, problems_ranked, mean_rank and mean_rank_high (means of both ends of the rank intervals;
-    nan without ranks), geometric_mean (of `sw1_over_floor95`; nan if one of its problems has no value) with
-    geometric_mean_low and _high (1.96 bootstrapped standard errors of the logarithms, independent between problems; nan
-    if one is unknown), geometric_mean_valid (failed tasks left out), tasks_failed, tasks_skipped, tasks_total (of a cut
-    table too those of all the method's tasks).
+    Columns: label, mark, method, config, reference, problems (tried, i.e. not skipped), problems_total (of the table;
+    both of a known posterior), problems_at_floor, problems_ranked, mean_rank and mean_rank_high (means of both ends of
+    the rank intervals; nan without ranks), geometric_mean (of `sw1_over_floor95`; nan if one of its problems has no
+    value) with geometric_mean_low and _high (1.96 bootstrapped standard errors of the logarithms, independent between
+    problems; nan if one is unknown), geometric_mean_valid (failed tasks left out), tasks_failed, tasks_skipped,
+    tasks_total (of a cut table too those of all the method's tasks).
     """
     rows = []
     for label, group in board.groupby("label", sort=False):
-        tried = group[group["tasks_ok"] + group["tasks_failed"] > 0]
+        tried = group[(group["tasks_ok"] + group["tasks_failed"] > 0) & group["posterior_known"]]
         first = records(group)[0]
         counted = tried[tried[f"{HEADLINE}_doubt"] == ""] if f"{HEADLINE}_doubt" in tried else tried
         logs, valid = (np.log(counted[name].to_numpy(float)) for name in (RATIO, f"{RATIO}_valid"))
@@ -123,7 +124,7 @@ def summary(board: pd.DataFrame) -> pd.DataFrame:
                 "config": first["config"],
                 "reference": bool(first["reference"]),
                 "problems": len(tried),
-                "problems_total": board["problem"].nunique(),
+                "problems_total": board.loc[board["posterior_known"], "problem"].nunique(),
                 "problems_at_floor": int(tried["at_floor"].sum()),
                 "problems_ranked": int(group["rank"].notna().sum()),
                 "mean_rank": float(group["rank"].mean()),
@@ -222,6 +223,8 @@ def _ranks(
 def _no_order(rivals: pd.DataFrame, m: int) -> str:
     """Why these cells, on m instances of a problem, get no ranks, or ''."""
     first, k = records(rivals)[0], len(rivals)
+    if not first["posterior_known"]:
+        return "the posterior is not known here, so there is no distance to it"
     if first.get(f"{HEADLINE}_doubt"):
         return f"SW1 is not believed here: {first[f'{HEADLINE}_doubt']}"
     if k == 1:
@@ -246,6 +249,8 @@ def _merit(cell: Cell) -> tuple[int, float]:
         return 0, 0.0
     if cell["tasks_ok"] and np.isfinite(cell["sw1_over_floor95"]):
         return 1, cell["sw1_over_floor95"]
+    if cell["tasks_ok"] and not cell["posterior_known"]:
+        return 2, -np.nan_to_num(cell.get("psnr_mean_db", np.nan), nan=-np.inf)
     if cell["tasks_ok"] and not cell["tasks_failed"]:  # no floor was stored: SW1 itself still orders the cells
         return 2, cell["sw1"]
     return 3, 0.0

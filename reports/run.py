@@ -87,6 +87,11 @@ def foreign_truths(info: dict[str, Any], problem: str) -> bool:
     return problem in info.get("foreign_truths", ())
 
 
+def posterior_known(info: dict[str, Any], problem: str) -> bool:
+    """Whether the posterior of a problem is known exactly; it is where run.json does not say."""
+    return "posterior" in info.get("problems", {}).get(problem, {}).get("provides", ("posterior",))
+
+
 def read_run(directory: Path) -> Run:
     """Reads run.json, results.parquet and floors.parquet.
 

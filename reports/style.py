@@ -18,6 +18,7 @@ SMALL, TINY = 6.0, 5.0
 """Font sizes in points, of the text and of captions and notes."""
 INK, QUIET = "#222222", "#8a8a8a"
 SEQUENTIAL = "cividis"
+DIVERGING = "RdBu_r"
 
 RC: Any = {
     "font.family": "DejaVu Sans",

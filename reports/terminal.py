@@ -43,9 +43,14 @@ READING = (
 
 
 def print_tables(board: pd.DataFrame, console: Console, budget: Budget | None = None) -> None:
-    """One table per problem, then the summary, so that a terminal ends with what matters most."""
+    """One table per problem, then the summary, so that a terminal ends with what matters most.
+
+    Where no posterior is known there are no ranks to sum up or to explain.
+    """
     for problem, group in board.groupby("problem", sort=False):
         console.print(_fitting(str(problem), group, console))
+    if not board["posterior_known"].any():
+        return
     cut = f"only cells of {budget.words}, ranked among themselves" if budget else None
     console.print(_summary_table(board, console, cut))
     console.print(READING)

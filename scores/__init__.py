@@ -8,14 +8,27 @@ from scores import (  # noqa: F401  (they register)
     mode_errors,
     modes,
     moments,
+    perceptual,
     proper_scores,
     stein,
     transport,
     two_sample,
 )
 from scores.evaluation import evaluate, floor
-from scores.exact_reference import Reference, reference
+from scores.exact_reference import Frame, Reference, frame, reference
 from scores.registry import METRICS, Metric
 from scores.simulation_based import Finding, calibrate, directions
 
-__all__ = ["METRICS", "Finding", "Metric", "Reference", "calibrate", "directions", "evaluate", "floor", "reference"]
+__all__ = [
+    "METRICS",
+    "Finding",
+    "Frame",
+    "Metric",
+    "Reference",
+    "calibrate",
+    "directions",
+    "evaluate",
+    "floor",
+    "frame",
+    "reference",
+]

@@ -37,7 +37,14 @@ def covered_share(below: np.ndarray, ties: np.ndarray, n: int, nominal: float) -
     return np.maximum(inside, 0.0) / (high - low)
 
 
-@metric("z_std", unit="1", better=1.0, applies=Candidate.has_spread, claims=("std_divided", "std_multiplied"))
+@metric(
+    "z_std",
+    unit="1",
+    better=1.0,
+    applies=lambda candidate: candidate.has_spread() and any(candidate.has(space) for space in SPACES),
+    claims=("std_divided", "std_multiplied"),
+    exact=False,
+)
 def z_std(candidate: Candidate) -> float:
     """Root mean square over directions of (truth - mean of the samples) / their std, range(A^T) and null(A) together.
 
@@ -66,5 +73,6 @@ for _space, _where in (SPACES | _BANDS).items():
             better=0.0,
             applies=partial(Candidate.has_spread_in, space=_space),
             summary=f"Coverage of the central {_percent} % intervals in {_where}, minus .{_percent}.",
+            exact=False,
             claims=("std_divided", "std_multiplied"),
         )(partial(coverage_error, space=_space, nominal=_percent / 100))

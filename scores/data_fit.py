@@ -8,7 +8,14 @@ from scores.candidate import Candidate
 from scores.registry import metric
 
 
-@metric("chi2_per_m", unit="1", better=1.0, claims=("ignore_y", "noise_std_divided"))
+@metric(
+    "chi2_per_m",
+    unit="1",
+    better=1.0,
+    applies=Candidate.noise_is_gaussian,
+    claims=("ignore_y", "noise_std_divided"),
+    exact=False,
+)
 def chi2_per_m(candidate: Candidate) -> tuple[float, float]:
     """Mean over samples of |y - A x|^2 / (m noise_std^2), with its standard error.
 

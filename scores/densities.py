@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 from scores.candidate import Candidate
@@ -39,7 +40,7 @@ def kl_reverse(candidate: Candidate) -> tuple[float, float]:
     "log_evidence_error",
     unit="nats",
     better=0.0,
-    applies=lambda candidate: candidate.log_evidence is not None,
+    applies=lambda candidate: candidate.log_evidence is not None and math.isfinite(candidate.instance.log_evidence),
     claims=(),
 )
 def log_evidence_error(candidate: Candidate) -> tuple[float, float]:

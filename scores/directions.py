@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +18,7 @@ BANDS = {"low": (0.0, 1 / 3), "mid": (1 / 3, 2 / 3), "high": (2 / 3, 2.0)}
 """Bands of spatial frequency of images, from and below what fraction of the Nyquist frequency of an axis.
 
 The corners of the spectrum, up to sqrt(2) of it, are in the last."""
-_PROJECTION_STREAM, _NULL_STREAM = 1, 2
+_PROJECTION_STREAM, _NULL_STREAM, _RANGE_STREAM = 1, 2, 3
 
 
 @cache
@@ -40,22 +42,42 @@ def sorted_projections(flat: np.ndarray, origin: np.ndarray) -> np.ndarray:
     return along
 
 
-def range_directions(operator: Matrix | FourierFilter) -> np.ndarray:
+def range_directions(operator: Any) -> np.ndarray:
     """Orthonormal directions in range(A^T), (k, d).
 
-    All right singular vectors of a matrix; of a filter, which has full rank, SUBSPACE_DIRECTIONS of its cosines.
+    All right singular vectors of a matrix; of a filter, which has full rank, SUBSPACE_DIRECTIONS of its cosines; of any
+    other, random ones, k <= SUBSPACE_DIRECTIONS. None of what is not linear, as none of the null space: what it sees
+    depends on x.
     """
-    return _cosines(operator.shape[0]) if isinstance(operator, FourierFilter) else np.asarray(operator.vt)
-
-
-def null_directions(operator: Matrix | FourierFilter) -> np.ndarray:
-    """Orthonormal directions in the null space of A, (k, d): random, k <= SUBSPACE_DIRECTIONS; k = 0 at full rank."""
-    d = int(np.prod(operator.shape))
-    k = min(SUBSPACE_DIRECTIONS, d - operator.rank)
-    if k == 0 or isinstance(operator, FourierFilter):
+    d = math.prod(operator.shape)
+    if not operator.linear:
         return np.zeros((0, d))
-    drawn = make_key("numpy", [_NULL_STREAM, d]).standard_normal((d, k))
-    return np.linalg.qr(drawn - operator.vt.T @ (operator.vt @ drawn))[0].T
+    if isinstance(operator, FourierFilter):
+        return _cosines(operator.shape[0])
+    if isinstance(operator, Matrix):
+        return np.asarray(operator.vt)
+    drawn = make_key("numpy", [_RANGE_STREAM, d]).standard_normal((min(SUBSPACE_DIRECTIONS, operator.rank), d))
+    return _orthonormal(_seen(operator, drawn))
+
+
+def null_directions(operator: Any) -> np.ndarray:
+    """Orthonormal directions in the null space of A, (k, d): random, k <= SUBSPACE_DIRECTIONS; k = 0 at full rank."""
+    d = math.prod(operator.shape)
+    if not operator.linear or isinstance(operator, FourierFilter) or operator.rank == d:
+        return np.zeros((0, d))
+    k = min(SUBSPACE_DIRECTIONS, d - operator.rank)
+    drawn = make_key("numpy", [_NULL_STREAM, d]).standard_normal((d, k)).T
+    return _orthonormal(drawn - _seen(operator, drawn))
+
+
+def _seen(operator: Any, rows: np.ndarray) -> np.ndarray:
+    """The part of rows (k, d) in range(A^T)."""
+    return np.asarray(operator.project_range(rows.reshape(-1, *operator.shape))).reshape(rows.shape)
+
+
+def _orthonormal(rows: np.ndarray) -> np.ndarray:
+    """An orthonormal basis of the span of rows (k, d)."""
+    return np.linalg.qr(rows.T)[0].T
 
 
 @cache

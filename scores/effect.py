@@ -20,15 +20,18 @@ def effect(law: Any, posterior: Any) -> float:
     The larger of two closed forms, both zero for the posterior itself: the distance of the means, a lower bound of W2;
     and the cost of moving each mode to its place and width, the root of sum_k w_k |m_k - m'_k|^2 + (s - s')^2, w_k the
     weights of the posterior and s the root mean square std within the modes, which is W2 where modes of the same shape
-    and weight are far apart, as those of the faults of place and width are.
+    and weight are far apart, as those of the faults of place and width are. Where the components are not the same, the
+    overall std counts in place of the modes.
 
     Args:
-        law, posterior: prior-like, with components in the same order.
+        law, posterior: prior-like, with components in the same order if they have as many.
     """
     weights = np.exp(posterior.log_weights)
     (means, within, moved), (exact_means, exact_within, exact_mean) = (_moments(one) for one in (law, posterior))
+    overall, other = (np.sqrt(np.sum(np.asarray(one.std) ** 2)) for one in (posterior, law))
+    if means.shape != exact_means.shape:
+        return float(max(abs(other - overall), np.linalg.norm(moved - exact_mean)) / overall)
     by_mode = weights @ np.sum((means - exact_means) ** 2, axis=1) + (within - exact_within) ** 2
-    overall = np.sqrt(np.sum(np.asarray(posterior.std) ** 2))
     return float(max(np.sqrt(by_mode), np.linalg.norm(moved - exact_mean)) / overall)
 
 

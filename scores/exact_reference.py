@@ -1,4 +1,4 @@
-"""The exact side of every comparison: one stratified sample of the posterior and its moments along directions."""
+"""The other side of every comparison: an exact sample of the posterior, and directions along which to look."""
 
 from __future__ import annotations
 
@@ -45,21 +45,33 @@ class Subspace:
 
 
 @dataclass(frozen=True, eq=False)
-class Reference:
-    """Everything that the methods of one (problem, instance, n) share, whatever the truth is. Build it once.
+class Frame:
+    """From where and along what the samples of one (problem, instance, n) are seen, whatever the truth is.
+
+    Attributes:
+        n: how many samples there are. origin: (d,), the posterior mean if it is known, else that of the prior.
+        directions: 'range', 'null' and, of images, the BANDS -> (k, d), orthonormal.
+    """
+
+    n: int
+    origin: np.ndarray
+    directions: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Reference(Frame):
+    """What an exact posterior adds, which all methods share. Build it once.
 
     Attributes:
         x: (n, *shape), an exact sample with stratified component counts.
         counts: (K,), how many rows of x are of each component, in this order.
         projections: (PROJECTIONS, n) float32, `x` along the fixed directions, each row sorted.
-        posterior_mean: (d,), exact. weights: (K,), the exact weights of the posterior's components.
-        spaces: 'range', 'null' and, of images, the BANDS -> `Subspace`.
+        weights: (K,), the exact weights of the posterior's components. spaces: name of directions -> `Subspace`.
     """
 
     x: np.ndarray
     counts: np.ndarray
     projections: np.ndarray
-    posterior_mean: np.ndarray
     weights: np.ndarray
     spaces: dict[str, Subspace]
 
@@ -85,8 +97,19 @@ class Reference:
         return float(np.sqrt(np.median(self.squared_distances[np.triu_indices(n, 1)]))) if n > 1 else float("nan")
 
 
+def frame(instance: Instance, n: int) -> Frame:
+    """The frame of an instance for samples of size n."""
+    prior, operator = instance.problem.prior, instance.problem.operator
+    shape = instance.problem.shape
+    known = prior if instance.known is None else instance.posterior
+    directions = {"range": range_directions(operator), "null": null_directions(operator)}
+    if len(shape) == 2:
+        directions |= {band: band_directions(shape, band) for band in BANDS}
+    return Frame(n, np.asarray(known.mean).reshape(-1), directions)
+
+
 def reference(instance: Instance, n: int, seed_words: Sequence[int]) -> Reference:
-    """The reference of an instance for samples of size n; its key is a function of `seed_words` alone.
+    """The reference of an instance with an exact posterior; its key is a function of `seed_words` alone.
 
     The component counts are as close to n times the weights as integers allow: with random counts the noise of the
     mode weights, which falls like n^-1/4 in W2, would hide every other error.
@@ -96,22 +119,20 @@ def reference(instance: Instance, n: int, seed_words: Sequence[int]) -> Referenc
     """
     if n < 1:
         raise ValueError(f"a reference needs n of 1 or more, got {n}")
-    posterior, operator = instance.posterior, instance.problem.operator
-    mean = np.asarray(posterior.mean).reshape(-1)
+    posterior, seen = instance.posterior, frame(instance, n)
     weights = np.exp(posterior.log_weights)
     counts = stratified_counts(weights, n)
     labels = np.repeat(np.arange(len(weights)), counts)
     x = posterior.sample_components(make_key("numpy", [*seed_words, _REFERENCE_STREAM]), labels)
-    directions = {"range": range_directions(operator), "null": null_directions(operator)}
-    if len(posterior.shape) == 2:
-        directions |= {band: band_directions(posterior.shape, band) for band in BANDS}
     return Reference(
+        n=n,
+        origin=seen.origin,
+        directions=seen.directions,
         x=x,
         counts=counts,
-        projections=sorted_projections(x.reshape(n, -1), mean),
-        posterior_mean=mean,
+        projections=sorted_projections(x.reshape(n, -1), seen.origin),
         weights=weights,
-        spaces={name: subspace(instance, along, mean) for name, along in directions.items()},
+        spaces={name: subspace(instance, along, seen.origin) for name, along in seen.directions.items()},
     )
 
 

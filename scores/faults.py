@@ -13,7 +13,9 @@ from problems.contract import Instance
 from scores.directions import null_directions, range_directions
 from scores.faulty_posteriors import (
     can_be_tilted,
+    can_change_noise,
     can_lose_a_mode,
+    knows_the_prior,
     scaled,
     shifted,
     tilted,
@@ -100,7 +102,7 @@ _PLANTED = (
         _SHIFTS,
         0.2,
         "posterior std",
-        _always,
+        lambda instance: len(range_directions(instance.problem.operator)) > 0,
         lambda instance, size: shifted(instance, range_directions(instance.problem.operator), size),
     ),
     Fault(
@@ -118,7 +120,7 @@ _PLANTED = (
         (1.0,),
         1.0,
         "1",
-        _always,
+        knows_the_prior,
         lambda instance, _: instance.problem.prior,
     ),
     Fault(
@@ -127,7 +129,7 @@ _PLANTED = (
         (1.1, 1.25, 1.5, 2.0),
         2.0,
         "factor",
-        _always,
+        can_change_noise,
         with_noise_std_over,
     ),
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from scores.candidate import Candidate
+from scores.components import NEGLIGIBLE
 from scores.registry import metric
 from scores.transport import transport_cost
 
@@ -29,9 +30,11 @@ def mode_weights_w2(candidate: Candidate) -> float:
     posterior, shares = candidate.instance.posterior, candidate.mode_shares
     if not np.all(np.isfinite(shares)):
         return float("nan")
-    means = _flat_means(candidate)
+    weights = np.exp(posterior.log_weights)
+    held = (shares > 0) | (weights > NEGLIGIBLE)  # of a thousand modes the data leave a few
+    means = _flat_means(candidate)[held]
     squared = np.sum((means[:, None] - means) ** 2, axis=-1)
-    return float(np.sqrt(transport_cost(squared, shares / shares.sum(), np.exp(posterior.log_weights))))
+    return float(np.sqrt(transport_cost(squared, shares[held] / shares.sum(), weights[held] / weights[held].sum())))
 
 
 @metric(

@@ -52,10 +52,12 @@ def metric(
     summary: str | None = None,
     claims: Iterable[str] = FAULTS,
     in_x: bool = False,
+    exact: bool = True,
 ) -> Callable[[F], F]:
     """Registers a function of a `Candidate` as a metric; the summary is the first line of its docstring.
 
-    A metric that claims nothing less claims to see every planted fault.
+    A metric that claims nothing less claims to see every planted fault. An exact one compares with the exact posterior,
+    and exists only where that is known.
 
     Raises:
         UsageError: for a name already taken, a `better` that is neither 'lower', 'higher' nor a number, or a claim
@@ -67,9 +69,12 @@ def metric(
         raise UsageError(f"metric {name!r}: better is 'lower', 'higher' or a number, got {better!r}")
     claimed = frozenset(lookup("planted fault", claim, FAULTS).name for claim in claims)
 
+    def asked(candidate: Candidate) -> bool:
+        return (candidate.has_posterior or not exact) and applies(candidate)
+
     def register(compute: F) -> F:
         line = summary or (inspect.getdoc(compute) or "").split("\n")[0]
-        METRICS[name] = Metric(name, unit, better, line, has_floor, compute, applies, claimed, in_x)
+        METRICS[name] = Metric(name, unit, better, line, has_floor, compute, asked, claimed, in_x)
         return compute
 
     return register

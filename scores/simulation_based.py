@@ -136,16 +136,21 @@ def _projected(flat: np.ndarray, truths: np.ndarray, rows: list[np.ndarray]) -> 
 def _densities(x: np.ndarray, instances: Sequence[Instance]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """quantity -> (of the samples, (instances, n); of the truths, (instances,)).
 
-    The log posterior is the sum of the two others up to log p(y), which all of an instance share.
+    The log posterior is the sum of the two others up to log p(y), which all of an instance share. A prior without a
+    density leaves the likelihood.
     """
+    dense = all(hasattr(instance.problem.prior, "log_prob") for instance in instances)
     likelihoods, priors = [], []
     for samples, instance in zip(x, instances, strict=True):
         members = np.concatenate([instance.x_true[None], samples])
         with np.errstate(over="ignore", invalid="ignore"):
             likelihoods.append(instance.problem.log_likelihood(members))
-            priors.append(instance.problem.prior.log_prob(members))
-    found = {"log_likelihood": np.stack(likelihoods), "log_prior": np.stack(priors)}
-    found["hpd"] = found["log_likelihood"] + found["log_prior"]
+            if dense:
+                priors.append(instance.problem.prior.log_prob(members))
+    found = {"log_likelihood": np.stack(likelihoods)}
+    if dense:
+        found["log_prior"] = np.stack(priors)
+        found["hpd"] = found["log_likelihood"] + found["log_prior"]
     return {name: (values[:, 1:], values[:, 0]) for name, values in found.items()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from problems.shared_mixture import Atoms
 from scores.candidate import Candidate
 from scores.faults import FAULTS
 from scores.pairs import mean_of_pairs
@@ -15,7 +16,7 @@ from scores.registry import metric
     unit="1/x^3",
     better="lower",
     has_floor=True,
-    applies=Candidate.pairs_fit,
+    applies=lambda candidate: candidate.pairs_fit() and not isinstance(candidate.instance.posterior, Atoms),
     claims=set(FAULTS) - {"drop_mode", "tilt_weights"},
 )
 def ksd2(candidate: Candidate) -> float:
@@ -27,11 +28,12 @@ def ksd2(candidate: Candidate) -> float:
 
         s.s' q^(-1/2) + ((s - s').r + d) q^(-3/2) - 3 |r|^2 q^(-5/2).
 
-    The score of a mixture between well-separated modes is that of the nearest one, whatever its weight.
+    The score of a mixture between well-separated modes is that of the nearest one, whatever its weight; of atoms it
+    says only how far the nearest is.
     """
     n, d = candidate.scattered.shape
     squared = candidate.squared_distances
-    x = (candidate.scattered - candidate.reference.posterior_mean).astype(squared.dtype)
+    x = (candidate.scattered - candidate.frame.origin).astype(squared.dtype)
     score = candidate.instance.posterior.score(candidate.scattered.reshape(candidate.x.shape), 0.0)
     score = score.reshape(n, d).astype(squared.dtype)
     towards = score @ x.T  # s_i . x_j

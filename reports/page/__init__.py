@@ -13,11 +13,11 @@ from reports.cells import CELL, HEADLINE
 from reports.columns import COLUMNS
 from reports.page.details import cell_tasks, details, floors95, read_tracebacks
 from reports.page.encode import plain, script, table
-from reports.page.findings import Finding, aggregates, findings, headline
+from reports.page.findings import Finding, aggregates, findings, headline, many
 from reports.page.pictures import copy_pictures
 from reports.page.verdicts import calibrated, passing, tested_cells
 from reports.ranking import records
-from reports.run import Run, RunError
+from reports.run import Run, RunError, posterior_known
 from reports.style import GUIDANCE, INTEGRATOR, kinds
 
 STATIC = ("page.css", "core.js", "tips.js", "field.js", "table.js", "lists.js", "charts.js", "dialogs.js", "main.js")
@@ -53,11 +53,13 @@ def write_page(board: pd.DataFrame | None, run: Run) -> Path:
         OSError: if a file cannot be written.
     """
     gates, verdicts = _beside(run, "gates"), _beside(run, "calibration")
+    measured = board is not None
     if board is None:
         if verdicts is None:
             raise RunError(f"{run.directory} holds neither results nor verdicts of calibration")
         board = tested_cells(verdicts)
-    board = board.reset_index(drop=True)
+    known = [posterior_known(run.info, str(name)) for name in board["problem"]]
+    board = board.assign(posterior_known=known).reset_index(drop=True)
     if "beaten_by" in board:
         board["beaten_by"] = board["beaten_by"].map("; ".join)
     page = run.directory / "page"
@@ -106,11 +108,15 @@ def write_page(board: pd.DataFrame | None, run: Run) -> Path:
     found = findings(board, totals, foreign, doubted)
     if verdicts is not None and (verdict := calibrated(verdicts, foreign)):
         found.append(verdict)
-    _write_index(page, run, board, headline(totals, len(problems)), found, tested=verdicts is not None)
+    compared = board.loc[board["posterior_known"], "problem"].nunique()
+    title = headline(totals, compared, len(problems) - compared)
+    _write_index(page, run, board, title, found, tested=verdicts is not None, measured=measured)
     return page / "index.html"
 
 
-def _write_index(page: Path, run: Run, board: pd.DataFrame, title: str, found: list[Finding], *, tested: bool) -> None:
+def _write_index(
+    page: Path, run: Run, board: pd.DataFrame, title: str, found: list[Finding], *, tested: bool, measured: bool
+) -> None:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     here = resources.files("reports.page")
@@ -128,7 +134,8 @@ def _write_index(page: Path, run: Run, board: pd.DataFrame, title: str, found: l
         headline=title,
         findings=found,
         tested=tested,
-        measured=bool(board["sw1_over_floor95"].notna().any()),
+        measured=measured,
+        compared=measured and bool(board["posterior_known"].any()),
     )
     _write(page / "index.html", html)
 
@@ -143,14 +150,24 @@ def _info(run: Run, board: pd.DataFrame) -> dict[str, Any]:
         "created_at": str(info.get("created_at", "")),
         "devices": [str(name) for name in devices.values()] if isinstance(devices, dict) else [],
         "threads": info.get("threads", "?"),
+        "precision": info.get("precision", "float32"),
         "versions": {str(name): str(value) for name, value in info.get("versions", {}).items()},
-        "problems": int(board["problem"].nunique()),
+        "problems": many(int(board["problem"].nunique()), "problem"),
+        "known": _known(board),
         "methods": int(board["label"].nunique()),
         "cells": len(board),
         "tasks": int(board["tasks_total"].sum()),
         "failed": int(board["tasks_failed"].sum()),
         "skipped": int(board["tasks_skipped"].sum()),
     }
+
+
+def _known(board: pd.DataFrame) -> str:
+    """What is said of the posteriors after the number of problems."""
+    known = board.drop_duplicates("problem")["posterior_known"]
+    if known.all():
+        return "whose posteriors are known exactly"
+    return f"({int(known.sum())} with a posterior that is known exactly)"
 
 
 def _metrics(run: Run, board: pd.DataFrame) -> dict[str, dict[str, Any]]:

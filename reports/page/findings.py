@@ -24,18 +24,18 @@ class Finding:
 def aggregates(board: pd.DataFrame, foreign: frozenset[str], doubted: frozenset[str]) -> pd.DataFrame:
     """One row per label over the problems it was tried on: the bias seen and the cost.
 
-    Problems where SW1 is not believed (`doubted`) count in no mean of it; those whose truths are not drawn from the
-    prior (`foreign`) in none of coverage and z-std.
+    Problems where SW1 is not believed (`doubted`) or whose posterior is not known count in no mean of it; those whose
+    truths are not drawn from the prior (`foreign`) in none of coverage and z-std.
 
-    Columns: label, mark, method, config, reference, problems, at_floor, mean (geometric, of `sw1_over_floor95`),
-    lowest, highest (of the same), coverage90 (mean signed error, range and null alike) and z_std (geometric mean),
-    mode_tv (mean), work, seconds_per_1000, seconds_train
-    (medians), failed, skipped, total (tasks).
+    Columns: label, mark, method, config, reference, problems (whose posterior is known), at_floor, mean (geometric, of
+    `sw1_over_floor95`), lowest, highest (of the same), coverage90 (mean signed error, range and null alike) and z_std
+    (geometric mean), mode_tv (mean), work, seconds_per_1000, seconds_train (medians), failed, skipped, total (tasks).
     """
     tried = board[board["tasks_ok"] + board["tasks_failed"] > 0]
     calibrated = tried[~tried["problem"].isin(foreign)]
-    believed = tried[~tried["problem"].isin(doubted)]
-    groups = tried.groupby("label", sort=False)
+    compared = tried[tried["posterior_known"]]
+    believed = compared[~compared["problem"].isin(doubted)]
+    groups = compared.groupby("label", sort=False)
     with np.errstate(divide="ignore"):
         ratios = np.log(believed["sw1_over_floor95"]).groupby(believed["label"])
         spread = np.log(_column(calibrated, "z_std")).groupby(calibrated["label"])
@@ -59,18 +59,27 @@ def aggregates(board: pd.DataFrame, foreign: frozenset[str], doubted: frozenset[
     return order.drop(columns="few").reset_index()
 
 
-def headline(totals: pd.DataFrame, problems: int) -> str:
-    """The answer to the first question: does any sampler reach the exact posterior?"""
+def headline(totals: pd.DataFrame, problems: int, others: int = 0) -> str:
+    """The answer to the first question: does any sampler reach the exact posterior?
+
+    Args:
+        totals: see `aggregates`. problems, others: how many whose posterior is known, and whose is not.
+    """
     if totals["mean"].isna().all() and not totals["at_floor"].any():
-        return f"The calibration of {_many(len(totals), 'method')} on {_many(problems, 'problem')}."
-    rivals = totals[_sampler(totals) & (totals["problems"] > 0)]
-    if rivals.empty:
+        what = "The calibration" if problems else "Errors and calibration"
+        where = many(problems or others, "problem") + ("" if problems else " whose posterior is not known")
+        return f"{what} of {many(len(totals), 'method')} on {where}."
+    samplers = totals[_sampler(totals)]
+    if samplers.empty:
         return "Only reference rows were run: there is no sampler to judge."
+    rivals = samplers[samplers["problems"] > 0]
+    if rivals.empty:
+        return "No sampler ran on a problem whose posterior is known."
     most = int(rivals["at_floor"].max())
     best = rivals[rivals["at_floor"] == most]["label"]
     names = best.iloc[0] if len(best) == 1 else f"{best.iloc[0]} and {len(best) - 1} more"
     if most == 0:
-        return f"None of {_many(len(rivals), 'sampler')} reaches the exact posterior on any of {problems} problems."
+        return f"None of {many(len(rivals), 'sampler')} reaches the exact posterior on any of {problems} problems."
     if most == problems:
         return f"{names} {'is' if len(best) == 1 else 'are'} at the floor on every problem."
     return (
@@ -84,7 +93,7 @@ def findings(
     """At most four findings, each with its own figure; those without data are left out."""
     tried = board[(board["tasks_ok"] + board["tasks_failed"] > 0) & _sampler(board)]
     parts = [
-        _at_floor(tried, totals, len(doubted)),
+        _at_floor(tried[tried["posterior_known"]], totals, len(doubted)),
         _above(totals),
         _intervals(tried, board, foreign),
         _weights(tried, board),
@@ -106,7 +115,7 @@ def _at_floor(tried: pd.DataFrame, totals: pd.DataFrame, blind: int) -> Finding 
         scale = f" Exact sampling itself: {reached} of {problems}{left_out}; one in 20 misses by chance."
     quantile = "not above the 95\u00a0% quantile of what exact samples score"
     who = f"are {quantile}: {names}." if names else f"None is {quantile}."
-    return Finding("At the floor", f"{count} of {_many(len(tried), 'cell')}", who + scale)
+    return Finding("At the floor", f"{count} of {many(len(tried), 'cell')}", who + scale)
 
 
 def _above(totals: pd.DataFrame) -> Finding | None:
@@ -160,5 +169,6 @@ def _column(frame: pd.DataFrame, name: str) -> pd.Series:
     return frame[name].astype(float) if name in frame else pd.Series(np.nan, index=frame.index)
 
 
-def _many(count: int, word: str) -> str:
+def many(count: int, word: str) -> str:
+    """'1 cell', '2 cells'."""
     return f"{count} {word}{'s' if count != 1 else ''}"

@@ -19,6 +19,8 @@ TITLES = {
     "ranks": "ranks of the truths among the samples (SBC)",
     "tarp": "TARP: how often the truth is nearer than the samples",
     "posterior2d": "the exact posterior and every method's samples",
+    "agreement": "which samplers agree with which",
+    "orders": "the order by PSNR, by distance to the posterior, and by calibration",
     "sheet": "truth, measurement, and every method's mean, spread and samples",
 }
 

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from reports.ranking import Cell
@@ -25,7 +26,10 @@ def command(cell: Cell, hyper: dict[str, Any], instances: int, info: dict[str, A
     suite = (_given(typed, "--suite") or [str(info.get("suite", "quick"))])[-1]
     words = ["posterior-bench", "run", "--suite", suite]
     words += [word for path in _given(typed, "--plugin") for word in ("--plugin", path)]
-    words += ["--problems", cell["problem"], "--methods", row]
+    words += ["--problems", _folder(typed, cell["problem"]), "--methods", row]
+    words += [
+        word for option in ("--prior", "--precision") for value in _given(typed, option) for word in (option, value)
+    ]
     words += [word for name in overrides for word in ("--set", f"{cell['method']}.{name}={_toml(hyper.get(name))}")]
     words += ["--n", str(int(cell["n"])), "--instances", str(instances)]
     words += ["--framework", cell["framework"], "--device", cell["device"], "--seed", str(info.get("seed", 0))]
@@ -47,6 +51,13 @@ def _given(typed: list[str], option: str) -> list[str]:
     """The values of an option in a command line, `--option value` or `--option=value`."""
     apart = [value for word, value in pairwise(typed) if word == option]
     return apart + [word.partition("=")[2] for word in typed if word.startswith(f"{option}=")]
+
+
+def _folder(typed: list[str], problem: str) -> str:
+    """The problem, or the folder of one's own images that it was made of."""
+    folders = [name for names in _given(typed, "--problems") for name in names.split(",") if name.startswith("folder:")]
+    stems = {f"folder-{Path(name.removeprefix('folder:')).name}-": name for name in folders}
+    return next((name for stem, name in stems.items() if problem.startswith(stem)), problem)
 
 
 def _toml(value: Any) -> str:

@@ -14,6 +14,10 @@ import run_benchmark
 from benchmarks.store import open_run
 
 ROOT = Path(run_benchmark.__file__).parent
+NO_SUITE = (
+    "no suite 'ful'; did you mean 'full'? there are: calibration, ci, exhaustive, full, gmm25, images, learned, levy, "
+    "quick"
+)
 SMALL = ["--problems", "gmm25-8-1", "--methods", "exact", "--n", "16", "--instances", "1"]
 GOOD = "from methods import method, Samples\n@method('{name}')\ndef f(problem, key, *, n): ...\n"
 
@@ -34,14 +38,17 @@ def called(*words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["plan", "--problems", "seed3d"], "no problem 'seed3d'; did you mean 'seed2d'? there are: digits-blur, "),
+        (
+            ["plan", "--problems", "seed3d"],
+            "no problem 'seed3d'; did you mean 'seed2d'? there are: atoms-blackhole-closure, ",
+        ),
         (["plan", "--problems", "zz*"], "no problem 'zz*'; there are: "),
         (["plan", "--problems", ","], "--problems takes names separated by commas, got ','"),
         (["plan", "--methods", "dsp"], "no method 'dsp'; did you mean 'dps' or 'tds'? there are: "),
         (["plan", "--methods", "dps[papr]"], "no preset of dps 'papr'; did you mean 'paper'? there are: "),
         (
             ["plan", "--suite", "ful"],
-            "no suite 'ful'; did you mean 'full'? there are: calibration, ci, exhaustive, full, gmm25, quick",
+            NO_SUITE,
         ),
         (["plan", "--suite", "absent.toml"], "cannot read the suite absent.toml: No such file or directory"),
         (["list", "metric"], "no list 'metric'; did you mean 'metrics'? there are: "),
@@ -50,11 +57,19 @@ def called(*words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
         (["plan", "--set", "dps.steps=many"], "dps: steps is out of range: "),
         (["plan", "--set", "dps.steps=true"], "dps: steps is out of range: Input should be a number, got True"),
         (["plan", "--set", "steps=5"], "--set takes METHOD.NAME=VALUE, for example dps.steps=500, got 'steps=5'"),
+        (
+            ["run", "--suite", "calibration", "--precision", "bfloat16"],
+            "--precision bfloat16 is not for suites that test",
+        ),
+        (["run", "--precision", "tf32"], "--precision tf32 is of products on a GPU: give --device cuda"),
         (["plan", "--set", "dps.steps=5", "--methods", "exact"], "--set names 'dps', which is not among the methods"),
-        (["gates", "--problems", "seed3d"], "no problem 'seed3d'; did you mean 'seed2d'? there are: digits-blur, "),
+        (
+            ["gates", "--problems", "seed3d"],
+            "no problem 'seed3d'; did you mean 'seed2d'? there are: atoms-blackhole-closure, ",
+        ),
         (
             ["gates", "--suite", "ful"],
-            "no suite 'ful'; did you mean 'full'? there are: calibration, ci, exhaustive, full, gmm25, quick",
+            NO_SUITE,
         ),
         (["plan", "--plugin", "absent.py"], "the plugin absent.py is not a Python file that exists"),
         (["score", "absent"], "absent is not a run directory: it has no folder 'tasks'"),

@@ -217,10 +217,11 @@ def test_run_json_says_what_the_results_share(directory: Path) -> None:
     assert content["suite"] == "own"
     assert content["seed"] == 0
     assert content["command"] == ["posterior-bench", "run"]
-    assert content["foreign_truths"] == ["digits-blur", "digits-denoise", "digits-inpaint", "digits-superres"]
+    assert {"digits-blur", "digits-superres", "photos-32-deblur"} <= set(content["foreign_truths"])
+    assert not {"seed2d", "gmm25-8-1", "digits-model-inpaint"} & set(content["foreign_truths"])
     assert set(content) == {
         *("schema", "command", "suite", "seed", "created_at", "versions", "devices", "threads", "code", "scores_code"),
-        *("foreign_truths", "methods", "problems", "metrics"),
+        *("precision", "foreign_truths", "methods", "problems", "metrics"),
     }
     assert set(content["methods"]) == set(METHODS)
 
@@ -229,9 +230,13 @@ def test_the_picture_of_an_instance(run: RunDirectory) -> None:
     picture = run.kept_arrays("pictures/gmm25-8-1-0.npz")
     assert picture is not None
     instance = load("gmm25-8-1", 0)
-    assert set(picture) == {"x_true", "y", "posterior_mean", "posterior_std", "samples"}
+    assert set(picture) == {"x_true", "y", "prior_std", "posterior_mean", "posterior_std", "samples"}
     assert picture["samples"].shape == (1000, 8)
-    for name, value in (("x_true", instance.x_true), ("posterior_std", instance.posterior.std)):
+    for name, value in (
+        ("x_true", instance.x_true),
+        ("prior_std", instance.problem.prior.std),
+        ("posterior_std", instance.posterior.std),
+    ):
         np.testing.assert_allclose(picture[name], value, rtol=1e-6)
 
 
@@ -387,6 +392,29 @@ def test_one_directory_has_one_seed(run: RunDirectory, plan: Plan) -> None:
         start(other, run, executor, command=[], suite="own")
 
 
+def test_one_directory_has_one_precision(run: RunDirectory, plan: Plan) -> None:
+    other = replace(plan, tasks=tuple(replace(p, task=replace(p.task, precision="bfloat16")) for p in plan.tasks))
+    expected = "holds results in float32: choose another folder with --out"
+    with Absent() as executor, pytest.raises(UsageError, match=expected):
+        start(other, run, executor, command=[], suite="own")
+
+
+def test_what_was_said_of_a_problem_that_is_registered_no_more_stays(run: RunDirectory, plan: Plan) -> None:
+    gone, card = "folder-mine-0a1b2c-denoise", {"provides": ["linear"]}
+    record = by_config(run)["exact"]
+    run.commit(replace(record, task=replace(record.task, problem=gone)))
+    told = json.loads((run.path / "run.json").read_text())
+    told["problems"] |= {gone: card, "without-results": card}
+    told["foreign_truths"].append(gone)
+    (run.path / "run.json").write_text(json.dumps(told))
+    with Executor() as executor:
+        start(plan, run, executor, command=[], suite="own")
+    again = json.loads((run.path / "run.json").read_text())
+    assert again["problems"][gone] == card
+    assert "without-results" not in again["problems"]
+    assert gone in again["foreign_truths"]
+
+
 def test_scoring_again_gives_the_divergences_of_what_was_kept(run: RunDirectory) -> None:
     record = by_config(run)["exact"]
     kept = run.samples(record.task)
@@ -407,6 +435,8 @@ def test_scoring_again_needs_no_sampler_and_says_what_it_could_not_score(run: Ru
     for config in ("exact", "toy", "toy-nan"):
         run.commit(replace(records[config], metrics={"sw1": (99.0, 0.0)}))
     run.commit(replace(records["toy[far]"], problems_code="older"))
+    elsewhere = replace(records["toy[far]"].task, problem="folder-mine-0a1b2c-denoise")
+    run.commit(replace(records["toy[far]"], task=elsewhere))
     (run.path / "samples" / f"{records['exact'].task.id}.npz").unlink()
     with Executor() as executor:
         told = rescore(run, executor, quiet())
@@ -414,6 +444,8 @@ def test_scoring_again_needs_no_sampler_and_says_what_it_could_not_score(run: Ru
         "tasks scored again: 2",
         "tasks left as they were, because their samples were not kept: 1",
         "tasks left as they were, because the problems changed since; run them again: 1",
+        "tasks left as they were, because their problems are of a folder or a plugin that is not given here; the "
+        "command of the run scores them: 1",
     ]
     again = by_config(run)
     assert again["exact"].metrics["sw1"][0] == 99.0

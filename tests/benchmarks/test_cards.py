@@ -34,7 +34,7 @@ def test_a_card_says_what_the_registry_says() -> None:
     told = cards()
     dps, seed2d = told["methods"]["dps"], told["problems"]["seed2d"]
     assert dps["hyper"]["steps"] == 1000
-    assert dps["requires"] == ["differentiable", "gaussian_noise", "linear"]
+    assert dps["requires"] == ["differentiable", "gaussian_noise", "likelihood"]
     assert dps["frameworks"] == ["jax", "torch"]
     assert dps["presets"]["code"] == {"scale": 0.3}
     assert (told["methods"]["exact"]["oracle"], dps["oracle"]) == (True, False)

@@ -17,6 +17,7 @@ from benchmarks.executor import Executor
 from benchmarks.trial import MATRIX, NOISE_STD, UNSEEN, UNSEEN_COV, Trial, change_of_law, effective_variance, instance
 from methods import METHODS, Samples
 from problems.arrays import make_key
+from problems.noise import GaussianNoise
 from problems.posteriors import condition
 from run_benchmark import app
 from tests.benchmarks.conforming import faults, only
@@ -344,7 +345,7 @@ def test_units_change_the_problem_and_not_the_posterior() -> None:
 @pytest.mark.parametrize("variance", [0.02, 0.09, 0.31])
 def test_the_effective_variance_is_that_of_the_posterior_that_was_sampled(variance: float) -> None:
     problem = instance().problem
-    posterior = condition(problem.prior, problem.operator, variance**0.5, problem.y)[0]
+    posterior = condition(problem.prior, problem.operator, GaussianNoise(np.array(variance**0.5)), problem.y)[0]
     x = posterior.sample(make_key("numpy", [5]), 4000)
     assert effective_variance(x) == pytest.approx(variance, rel=0.1)
 

@@ -410,3 +410,13 @@ def test_on_a_gpu_the_peak_is_that_of_the_program() -> None:
     small, large = (execute(replace(task("prior", n=n), device="cuda"), Programs()) for n in (10, 1_000_000))
     assert isinstance(small, Drawn)
     assert large.peak_bytes - small.peak_bytes >= 8_000_000 - 100
+
+
+@pytest.mark.parametrize("framework", ["jax", "torch"])
+def test_a_network_in_bfloat16_draws_nearly_the_same_samples(framework: str) -> None:
+    """Of one pool of programs; samplers of exact scores draw the same ones."""
+    programs = Programs()
+    for problem, least, most in (("digits-inpaint-model-net", 1e-4, 0.05), ("digits-inpaint-model", 0.0, 0.0)):
+        one = task("ddim-none", problem, framework, n=4, steps=10)
+        exact, rounded = (execute(replace(one, precision=word), programs).x for word in ("float32", "bfloat16"))
+        assert least <= np.std(rounded - exact) / np.std(exact) <= most

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -143,6 +145,26 @@ def test_a_worker_has_cores_of_its_own_and_so_many_threads() -> None:
             seat.prepare()
         found = [psutil.Process(seat._pid).cpu_affinity() for seat in seats]
     assert found == [[core] for core in wanted]
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "products", "override"),
+    [
+        ("cuda", "float32", "float32", "0"),
+        ("cuda", "bfloat16", "float32", "0"),
+        ("cuda", "tf32", "tensorfloat32", "None"),
+        ("cpu", "float32", "None", "None"),
+    ],
+)
+def test_a_worker_of_a_gpu_is_told_how_to_take_products(
+    device: str, precision: str, products: str, override: str, tmp_path: Path
+) -> None:
+    """Before either framework is imported; left alone, both take some of them with ten bits."""
+    log = tmp_path / "log"
+    asked = "[os.environ.get(name) for name in ('JAX_DEFAULT_MATMUL_PRECISION', 'NVIDIA_TF32_OVERRIDE')]"
+    text = f"import os; from benchmarks.prepare import prepare; prepare({str(log)!r}, 0, 1, {device!r}, {precision!r})"
+    subprocess.run([sys.executable, "-c", f"{text}; print({asked})"], check=True, timeout=60)
+    assert log.read_text().strip() == str([None if word == "None" else word for word in (products, override)])
 
 
 @pytest.mark.parametrize(("says", "granted"), [("100000 100000", 1), ("50000 100000", 1), ("max 100000", None)])

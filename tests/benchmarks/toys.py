@@ -46,11 +46,16 @@ def toy_work(problem, key, *, n, steps=5):
 @method("toy-touch")
 def toy_touch(problem, key, *, n):
     """Everything that a problem has, without random numbers, which take long to compile."""
-    sigma = problem.noise.std
-    x = problem.prior.mean[None] + namespace(sigma).zeros((n, *problem.shape), dtype=sigma.dtype)
-    x = problem.prior.denoise(x, sigma) + problem.prior.score(x, sigma) + problem.operator.project_range(x)
-    x = x + problem.operator.adjoint(problem.operator(x) - problem.y[None, :]) * problem.schedule.alpha(sigma)
-    return Samples(x, log_prob=problem.prior.log_prob(x) + problem.log_likelihood(x))
+    prior, operator = problem.prior, problem.operator
+    xp = namespace(problem.y)
+    sigma = xp.asarray(0.5, dtype=problem.y.dtype)
+    x = prior.mean[None] + xp.zeros((n, *problem.shape), dtype=sigma.dtype)
+    x = prior.denoise(x, sigma) + prior.score(x, sigma)
+    if hasattr(operator, "project_range"):
+        x = x + operator.project_range(x)
+    x = x + operator.pull(x, operator(x) - problem.y[None, :]) * problem.schedule.alpha(sigma)
+    log_prob = problem.log_likelihood(x)
+    return Samples(x, log_prob=log_prob + prior.log_prob(x) if hasattr(prior, "log_prob") else log_prob)
 
 
 @method("toy-nan")

@@ -73,9 +73,9 @@ def test_an_entry_holds_what_was_declared(table):
 
 
 def test_defaults_are_an_array_method_that_needs_nothing(table):
-    method("drift", oracle=True)(drift)
+    method("drift")(drift)
     entry = table["drift"]
-    assert (entry.framework, entry.requires, entry.oracle, entry.particle) == ("array", frozenset(), True, False)
+    assert (entry.framework, entry.requires, entry.oracle, entry.particle) == ("array", frozenset(), False, False)
     assert list(entry.presets) == ["default"]
 
 

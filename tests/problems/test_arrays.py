@@ -15,6 +15,7 @@ import torch
 from problems.arrays import (
     Replay,
     categorical,
+    constant,
     framework_of,
     linspace,
     logsumexp,
@@ -24,6 +25,7 @@ from problems.arrays import (
     scan,
     softmax,
     split,
+    trace,
     uniform,
     vjp,
 )
@@ -261,3 +263,23 @@ def test_scan_hands_one_key_unless_told_otherwise():
     host = scan(step, torch.zeros(2, 2), Table(*map(torch.tensor, TABLE)), make_key("torch", [1]))
     assert np.all(np.asarray(moved) != 0)
     assert torch.all(host != 0)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_trace_keeps_every_state(framework):
+    rows = tuple(array(framework, column) for column in ([[2.0, 1.0], [0.5, 3.0], [1.0, -1.0]], [[1.0], [0.0], [4.0]]))
+    found = trace(lambda x, row: row[0] * x + row[1], array(framework, [1.0, -1.0]), rows)
+    np.testing.assert_allclose(np.asarray(found), [[3, 0], [1.5, 0], [5.5, 4]])
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_no_gradient_goes_through_what_is_constant_and_one_through_a_trace(framework):
+    """d/dx of (((x a + c) a + c), summed over both states, with c = 5 x held)."""
+
+    def f(x: Any) -> Any:
+        rows = (array(framework, [2.0, 3.0]),)
+        return namespace(x).sum(trace(lambda y, row: row[0] * y + constant(5 * x), x, rows), axis=0)
+
+    value, pull = vjp(f, array(framework, 0.7))
+    assert float(value) == pytest.approx(0.7 * (2 + 5 + 3 * (2 + 5) + 5))
+    assert float(pull(array(framework, 1.0))) == pytest.approx(2 + 6)

@@ -11,8 +11,9 @@ import pytest
 import scipy.stats
 import torch
 
-from problems import FAMILIES
+from problems import FAMILIES, Instance
 from problems.contract import data, static, to
+from tests.problems.closed import KNOWN
 
 
 @data
@@ -75,8 +76,9 @@ def test_a_problem_travels_to_the_gpu(instance):
     assert problem.prior.denoise(problem.prior.component_means, problem.noise.std).device.type == "cuda"
 
 
-@pytest.mark.parametrize("role", ["prior", "posterior"])
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    ("name", "role"), [*((name, "prior") for name in FAMILIES), *((name, "posterior") for name in KNOWN)]
+)
 def test_problems_are_pytrees_of_their_arrays(name, role, problem_of):
     """Shapes and names are structure, the same for all instances; numbers are leaves; an oracle has no data term."""
     first, other = (problem_of(name, role, index).to("jax") for index in (0, 7))
@@ -91,9 +93,8 @@ def test_problems_are_pytrees_of_their_arrays(name, role, problem_of):
     assert back.dim == FAMILIES[name].dim == np.prod(first.shape)
     if role == "posterior":
         assert (back.operator, back.noise, back.y) == (None, None, None)
-    for field in dataclasses.fields(back.prior):
-        if not field.metadata.get("static"):
-            np.testing.assert_array_equal(getattr(back.prior, field.name), getattr(first.prior, field.name))
+    for one, other in zip(jax.tree.leaves(back.prior), jax.tree.leaves(first.prior), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_instances_are_frozen(instance):
@@ -101,10 +102,18 @@ def test_instances_are_frozen(instance):
         instance("seed2d", 0).problem.y = np.zeros(1)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+def signals(found: Instance) -> np.ndarray:
+    """Three signals as the prior has them: draws, or the truth a little changed."""
+    rng, prior = np.random.default_rng(4), found.problem.prior
+    if hasattr(prior, "sample"):
+        return prior.sample(rng, 3)
+    return found.x_true + 0.1 * prior.std * rng.standard_normal((3, *prior.shape))
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if "gaussian_noise" in FAMILIES[name].provides])
 def test_the_likelihood_is_gaussian_about_the_measured_signal(name, instance):
     problem = instance(name, 2).problem
-    x = problem.prior.sample(np.random.default_rng(4), 3)
+    x = signals(instance(name, 2))
     ax = problem.operator(x)
     expected = scipy.stats.norm.logpdf(problem.y, loc=ax, scale=problem.noise.std).sum(axis=1)
     np.testing.assert_allclose(problem.log_likelihood(x), expected, rtol=1e-12)
@@ -112,3 +121,12 @@ def test_the_likelihood_is_gaussian_about_the_measured_signal(name, instance):
     standard = (noisy - ax[0]) / problem.noise.std
     assert scipy.stats.kstest(standard[:, 0], "norm").pvalue > 1e-5
     assert abs(np.mean(standard**2) - 1) < 5 * np.sqrt(2 / standard.size)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_score_of_the_likelihood_is_its_derivative(name, instance, relative):
+    """Automatic differentiation of log p(y | x) at images of the prior, in double precision."""
+    problem = instance(name, 2).problem.to("torch", dtype="float64")
+    x = torch.tensor(signals(instance(name, 2)), requires_grad=True)
+    (expected,) = torch.autograd.grad(problem.log_likelihood(x).sum(), x)
+    assert relative(problem.likelihood_score(x.detach()), expected) < 1e-10

@@ -10,12 +10,13 @@ import torch
 
 from problems import FAMILIES
 from problems.arrays import logsumexp
+from tests.problems.closed import CLOSED
 
 ROLES = ("prior", "posterior")
 SIGMAS = (0.0, 0.03, 0.4, 12.0, 90.0)  # modes 160 apart, in 800 dimensions, merge at the last alone
-DENSE = [name for name, family in FAMILIES.items() if family.dim <= 800]
-PLANE = [name for name, family in FAMILIES.items() if family.shape == (2,)]
-FIELDS = [name for name in FAMILIES if name not in DENSE]
+DENSE = [name for name in CLOSED if FAMILIES[name].dim <= 800]
+PLANE = [name for name in CLOSED if FAMILIES[name].shape == (2,)]
+FIELDS = [name for name in CLOSED if name not in DENSE]
 
 every = pytest.mark.parametrize("role", ROLES)
 
@@ -68,7 +69,7 @@ def test_log_prob_of_a_large_field_is_a_sum_over_the_whole_transform(name, role,
 
 
 @every
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", CLOSED)
 def test_the_score_is_the_derivative_of_the_log_density_and_meets_tweedie(name, role, problem_of, relative):
     problem = problem_of(name, role)
     law, in_torch = problem.prior, problem.to("torch", dtype="float64").prior
@@ -123,7 +124,7 @@ def test_the_denoiser_is_the_conditional_mean(name, role, problem_of):
 
 
 @every
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", CLOSED)
 def test_weights_are_normalised(name, role, problem_of):
     law = problem_of(name, role).prior
     assert float(logsumexp(law.log_weights)) == pytest.approx(0.0, abs=1e-12)

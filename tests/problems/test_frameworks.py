@@ -10,15 +10,30 @@ import numpy as np
 import pytest
 import torch
 
-from problems import FAMILIES, load
+from problems import load
 from problems.arrays import Replay, make_key
 from problems.contract import Problem
+from tests.problems.closed import KNOWN, MODELLED
+
+PHOTOS = ("denoise", "deblur", "inpaint", "superres")
+DIFFUSED = [name for name in MODELLED if name != "gaussian-field-64-inpaint"]
+"""Of the posterior of a field behind a mask the log density is known without noise alone."""
 
 SIGMAS = (0.002, 0.05, 0.6, 5.0, 150.0)
 """From the lowest noise level of a sampler to sigma / alpha at t = 1."""
 
 N = 6
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5}
+SENSITIVE = {
+    "atoms-blackhole-closure": 10.0,
+    **dict.fromkeys(("gmm-bipsda-xray", "gmm-bipsda-phase"), 10.0),
+    **dict.fromkeys(
+        ("gaussian-field-128", "gaussian-field-64-inpaint", *(f"photos-16-{what}" for what in PHOTOS)), 3.0
+    ),
+}
+"""In what proportion rounding errors grow. Closures divide by visibilities, some of them small beside the flux. Where
+draws stand for a posterior, x at sigma = .002 is near one of them, and the score is their difference over sigma^2. In
+256 and more dimensions log densities are hundreds of nats. Behind a mask equations are solved by iterations."""
 QUICKLY_COMPILED = {"xla_backend_optimization_level": 0}  # here optimisation takes longer than what it saves
 
 
@@ -35,10 +50,16 @@ def evaluate(problem: Problem, x: Any, v: Any, z: Any, labels: Any, sigma: Any) 
     if operator is not None:
         found |= {
             "log_likelihood": problem.log_likelihood(x),
+            "likelihood_score": problem.likelihood_score(x),
             "operator": operator(x),
+            "pull": operator.pull(x, v),
+        }
+    if operator is not None and operator.linear:
+        found |= {
             "adjoint": operator.adjoint(v),
             "pseudo_inverse": operator.pseudo_inverse(v),
-            "gram_solve": operator.gram_solve(v, sigma**2, problem.noise.std**2),
+            "damped_inverse": operator.damped_inverse(v, sigma**2, sigma**2),
+            "gram_solve": operator.gram_solve(v, sigma**2, sigma**2),
             "project_range": operator.project_range(x),
             "norm": operator.norm,
         }
@@ -55,7 +76,7 @@ def inputs(problem: Problem, sigma: float, dtype: str) -> tuple[np.ndarray, ...]
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", DIFFUSED)
 def test_torch_and_jax_compute_what_numpy_does(name, dtype, instance, given, relative):
     """Prior and operator, and the posterior in the place of the prior; one compilation for all instances and levels."""
     traces = []
@@ -80,18 +101,19 @@ def test_torch_and_jax_compute_what_numpy_does(name, dtype, instance, given, rel
                     for what, value in one.items():
                         case = f"{what} of the {role} at sigma {sigma}, instance {index}, {type(value)}"
                         assert np.asarray(value).dtype == dtype, case
-                        assert relative(value, other[what]) < TOLERANCE[dtype], case
+                        assert relative(value, other[what]) < SENSITIVE.get(name, 1.0) * TOLERANCE[dtype], case
     traced = [problem for problem in traces if isinstance(problem.schedule.beta_min, jax.core.Tracer)]
     assert len(traced) == 1, "another instance or noise level is compiled anew"
 
 
-LAWS = {type(load(name, 0).posterior): name for name in reversed(FAMILIES)}  # the first family of each class
+LAWS = {type(load(name, 0).posterior): name for name in reversed(KNOWN)}  # the first family of each class
 
 
 def describe(law: Any, raw_key: Any) -> dict[str, Any]:
     """What is asked of a law outside a sampler's loop."""
     names = ("mean", "std", "diameter", "component_means")
-    return {"sample": law.sample(Replay(raw_key), N), "cov": law.cov()} | {name: getattr(law, name) for name in names}
+    found = {"sample": law.sample(Replay(raw_key), N)} | {name: getattr(law, name) for name in names}
+    return found | {"cov": law.cov()} if hasattr(law, "cov") else found
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
@@ -105,4 +127,4 @@ def test_laws_are_described_alike(name, dtype, instance, relative):
     for what, value in expected.items():
         for found in (in_torch[what], in_jax[what]):
             assert np.asarray(found).dtype == dtype, what
-            assert relative(found, value) < TOLERANCE[dtype], what
+            assert relative(found, value) < SENSITIVE.get(name, 1.0) * TOLERANCE[dtype], what

@@ -9,10 +9,10 @@ import pytest
 import scipy.ndimage
 import scipy.sparse.linalg
 
-from problems import FAMILIES
 from problems.contract import to
 from problems.noise import GaussianNoise
 from problems.operators import FourierFilter, fourier_multiply, matrix_operator
+from tests.problems.closed import CLOSED
 
 RNG = np.random.default_rng(31)
 LOW_RANK = RNG.standard_normal((7, 3)) @ RNG.standard_normal((3, 6))
@@ -32,7 +32,7 @@ GENERIC = {
 }
 
 
-@pytest.fixture(params=[*GENERIC, *FAMILIES])
+@pytest.fixture(params=[*GENERIC, *CLOSED])
 def operator(request, instance) -> Any:
     return GENERIC[request.param] if request.param in GENERIC else instance(request.param, 3).problem.operator
 
@@ -92,12 +92,19 @@ def test_gram_solve_solves(operator, pair, scale, shift, relative):
     assert relative(scale * operator(operator.adjoint(solved)) + shift * solved, v) < 1e-9
 
 
-def test_gram_solve_keeps_its_digits_in_float32_when_the_shift_is_small(operator, pair, relative):
+def test_the_damped_inverse_is_the_adjoint_of_what_gram_solve_gives(operator, pair, relative):
+    v = pair[1]
+    expected = operator.adjoint(operator.gram_solve(v, 0.7, 0.3))
+    assert relative(operator.damped_inverse(v, 0.7, 0.3), expected) < 1e-10
+
+
+def test_digits_are_kept_in_float32_when_the_shift_is_small(operator, pair, relative):
     """scale >> shift as at the start of a sampler, where 1 / shift must not multiply rounding errors."""
-    v, (scale, shift) = pair[1].astype("float32"), np.array([2e4, 1e-2], "float32")
-    exact = operator.gram_solve(v.astype("float64"), float(scale), float(shift))
-    single = to(operator, "numpy", dtype="float32").gram_solve(v, scale, shift)
-    assert relative(single, exact) < 1e-5
+    v, (scale, shift) = pair[1].astype("float32"), np.array([2e6, 1.0], "float32")
+    single = to(operator, "numpy", dtype="float32")
+    for what, bound in (("gram_solve", 1e-5), ("damped_inverse", 1e-4)):
+        exact = getattr(operator, what)(v.astype("float64"), float(scale), float(shift))
+        assert relative(getattr(single, what)(v, scale, shift), exact) < bound
 
 
 def test_norm_is_the_largest_singular_value(operator):
@@ -121,7 +128,7 @@ def test_rank(operator):
         assert operator.rank == np.prod(operator.shape)
 
 
-@pytest.mark.parametrize("name", [*GENERIC, *FAMILIES])
+@pytest.mark.parametrize("name", [*GENERIC, *CLOSED])
 def test_the_decomposition_gives_the_matrix_back(name, instance):
     """A matrix is U diag(s) V^T with orthonormal U and V and positive, falling s, and acts as it says."""
     operator = GENERIC[name] if name in GENERIC else instance(name, 3).problem.operator

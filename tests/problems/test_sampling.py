@@ -14,14 +14,15 @@ import pytest
 from problems import FAMILIES, load
 from problems.arrays import make_key
 from problems.fourier_gaussian import FourierGaussian
+from tests.problems.closed import CLOSED
 
 FALSE_ALARM = 1e-4
 DRAWS = 6000
 PIXELS = 256
 """Of larger fields, all entries of as many random pixels are judged."""
 
-DENSE = [name for name, family in FAMILIES.items() if family.dim <= 800]
-FIELDS = [name for name in FAMILIES if isinstance(load(name, 0).posterior, FourierGaussian)]
+DENSE = [name for name in CLOSED if FAMILIES[name].dim <= 800]
+FIELDS = [name for name in CLOSED if isinstance(load(name, 0).posterior, FourierGaussian)]
 
 every = pytest.mark.parametrize("role", ["prior", "posterior"])
 
@@ -30,7 +31,7 @@ def judged(name):
     return FAMILIES[name].dim if name in DENSE else PIXELS
 
 
-ENTRIES = 2 * sum(judged(name) * (judged(name) + 3) // 2 for name in FAMILIES)
+ENTRIES = 2 * sum(judged(name) * (judged(name) + 3) // 2 for name in CLOSED)
 
 
 def bound(variance, scale, n, tests=ENTRIES):
@@ -98,7 +99,7 @@ def product_moments(weights, shifts, covs):
 
 
 @every
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", CLOSED)
 def test_draws_have_the_stated_mean_and_covariance(name, role, problem_of, components):
     law, n = problem_of(name, role).prior, DRAWS if name in DENSE else 1500
     x = law.sample(make_key("numpy", [1, 2, 3]), n).reshape(n, -1) - law.mean.ravel()
@@ -117,7 +118,7 @@ def test_draws_have_the_stated_mean_and_covariance(name, role, problem_of, compo
 
 
 @every
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", CLOSED)
 def test_components_are_drawn_by_their_weights(name, role, problem_of):
     """The mean responsibility of draws is the weight of the component."""
     law = problem_of(name, role).prior
@@ -126,11 +127,11 @@ def test_components_are_drawn_by_their_weights(name, role, problem_of):
     assert found.shape == (n, law.log_weights.size)
     weights = np.exp(law.log_weights)
     error = np.abs(found.mean(axis=0) - weights)
-    assert np.all(error <= bound(weights * (1 - weights), 1 / 3, n, tests=25 * 2 * len(FAMILIES)))
+    assert np.all(error <= bound(weights * (1 - weights), 1 / 3, n, tests=25 * 2 * len(CLOSED)))
 
 
 @every
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", CLOSED)
 def test_labels_choose_the_component(name, role, problem_of, given):
     """Without noise, a draw from component k is its mean, in the order of the labels."""
     law = problem_of(name, role).prior
@@ -140,7 +141,7 @@ def test_labels_choose_the_component(name, role, problem_of, given):
 
 
 @every
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", CLOSED)
 def test_draws_do_not_depend_on_the_signs_of_eigenvectors(name, role, problem_of):
     """Linear algebra libraries choose them differently; the truth of an instance must be the same on every machine."""
     law = problem_of(name, role).prior

@@ -14,6 +14,7 @@ import pytest
 
 from problems import FAMILIES, load
 from problems.families import instance_key
+from tests.problems.closed import KNOWN
 
 STORED = Path(__file__).parent / "stored.json"
 INDICES = (0, 7)
@@ -23,19 +24,26 @@ STREAMS = ("prior", "truth", "noise")
 def summary(name: str, index: int) -> dict[str, list[float]]:
     """Some entries and the norm of what defines an instance."""
     found = load(name, index)
-    problem, posterior = found.problem, found.posterior
+    problem, posterior = found.problem, found.posterior if name in KNOWN else None
     arrays = {
         "y": problem.y,
         "x_true": found.x_true,
         "prior_mean": problem.prior.mean,
         "prior_std": problem.prior.std,
-        "posterior_mean": posterior.mean,
-        "posterior_std": posterior.std,
-        "log_weights": posterior.log_weights,
         "operator": problem.operator(found.x_true[None]),
     }
+    if posterior is not None:
+        of_posterior = {"posterior_mean": posterior.mean, "posterior_std": posterior.std}
+        arrays |= {**of_posterior, "log_weights": posterior.log_weights}
     values = {key: [*array.ravel()[:3].tolist(), float(np.linalg.norm(array))] for key, array in arrays.items()}
-    return values | {"levels": [found.log_evidence, float(problem.noise.std), float(problem.operator.norm)]}
+    levels = [
+        float(getattr(part, name))
+        for part, name in ((problem.noise, "std"), (problem.operator, "norm"))
+        if hasattr(part, name)
+    ]
+    if posterior is not None:
+        levels.insert(0, found.log_evidence)
+    return values | ({"levels": levels} if levels else {})
 
 
 def digest(name: str, index: int) -> str:

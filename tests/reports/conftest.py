@@ -27,6 +27,8 @@ class FakeRun:
     path: Path
     rows: list[dict[str, Any]] = field(default_factory=list)
     floors: list[tuple[Any, ...]] = field(default_factory=list)
+    unknown: tuple[str, ...] = ()
+    """Problems whose posterior is not known."""
 
     def task(
         self,
@@ -89,7 +91,8 @@ class FakeRun:
         table.to_parquet(self.path / "results.parquet", index=False)
         floors = pd.DataFrame(self.floors, columns=["problem", "instance", "n", "metric", "draw", "value"])
         floors.to_parquet(self.path / "floors.parquet", index=False)
-        info = {"schema": 1, "suite": "invented_[&]", "seed": 0, "command": "run"}
+        cards = {name: {"provides": ["linear"]} for name in self.unknown}
+        info = {"schema": 1, "suite": "invented_[&]", "seed": 0, "command": "run", "problems": cards}
         (self.path / "run.json").write_text(json.dumps(info))
         return self.path
 
@@ -134,6 +137,7 @@ def _invent(run: FakeRun, problem: str, dim: int, instance: int, rng: np.random.
     truth = rng.normal(size=shape)
     draws = _two_modes(rng, 300) if dim == 2 else truth + 0.2 * rng.normal(size=(50, *shape))
     arrays = {"x_true": truth, "posterior_mean": draws.mean(0), "posterior_std": draws.std(0), "samples": draws}
+    arrays["prior_std"] = np.ones(shape)
     if dim == 2:
         x, y = np.linspace(-1.5, 1.4, 60), np.linspace(-1.2, 1.5, 60)
         points = np.stack(np.meshgrid(x, y), axis=-1)

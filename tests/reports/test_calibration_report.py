@@ -216,6 +216,21 @@ def test_the_curves_are_the_stored_ranks(run: Path) -> None:
     assert "Not tested: dps[code]." in caption
 
 
+def test_a_prior_without_a_density_has_fewer_lines(run: Path) -> None:
+    path = run / "calibration" / "digits-inpaint--exact.npz"
+    with np.load(path) as stored:
+        kept = {name: stored[name] for name in stored.files if name not in ("log_prior", "hpd")}
+    np.savez(path, **kept)
+    table = read_calibration(run)
+    assert table is not None
+    with styled():
+        figures = dict(calibration_figures(table, run))
+    legend = [text.get_text() for text in figures["ranks-digits-inpaint"].legends[0].get_texts()]
+    assert {"coordinates", "log-likelihood", "TARP"} <= set(legend)
+    assert not {"log-prior", "HPD"} & set(legend)
+    assert "tarp-digits-inpaint" in figures
+
+
 def test_torn_ranks_leave_their_panel_out(run: Path) -> None:
     (run / "calibration" / "seed2d--dps.npz").write_bytes(b"torn")
     table = read_calibration(run)

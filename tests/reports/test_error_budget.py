@@ -87,6 +87,27 @@ def test_the_oracle_of_as_many_steps_is_taken(small: Any) -> None:
     assert row["discretisation"] == pytest.approx(2.75)
 
 
+def test_the_last_part_is_what_the_score_costs(small: Any) -> None:
+    """On p-net the same methods are worse; exact samples and oracles do not see the score. Without p it is guidance."""
+    for instance in (0, 1):
+        small.floor("p-net", instance, "sw1", [2.0])
+        for label, values in SCORES.items():
+            worse = 0.0 if "oracle" in label or label in ("exact", "prior") else 2.0 + instance
+            small.task("p-net", instance, label, {"sw1": values[instance] + worse}, nfe=STEPS.get(label, 1000.0))
+    board, values, _ = read(small)
+    found = parts(board[board["problem"] == "p-net"], values)
+    row = {part.name: (pytest.approx(part.end - part.start), part.stderr) for part in found["pc-mmps"]}
+    assert list(row) == ["floor", "discretisation", "guidance", "score"]
+    assert (row["guidance"][0], row["score"][0]) == (1.05, 1.25)
+    assert row["score"][1] == pytest.approx(0.25)
+    assert [part.name for part in found["dps"]] == ["floor", "not split", "score"]
+    assert "score" not in {part.name for part in found["oracle-em"]}
+    alone = parts(board[board["problem"] == "p-net"], values[values["problem"] == "p-net"])
+    assert alone["pc-mmps"][-1].name == "guidance"
+    assert alone["pc-mmps"][-1].end == found["pc-mmps"][-1].end
+    assert "score" not in {part.name for row in parts(board[board["problem"] == "p"], values).values() for part in row}
+
+
 def test_errors_are_those_of_paired_differences(small: Any) -> None:
     board, values, _ = read(small)
     row = {part.name: part.stderr for part in parts(board, values)["pc-mmps"]}

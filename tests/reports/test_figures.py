@@ -19,7 +19,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 import reports
-from reports import calibration, heatmap, labels, pareto, posterior2d, rows, sheet
+from reports import agreement, calibration, heatmap, labels, orders, pareto, posterior2d, rows, sheet
 from reports.figures import PDF_METADATA, figures
 from reports.layout import axes_at, new_figure
 from reports.run import read_run
@@ -28,7 +28,7 @@ from reports.style import GUIDANCE, INTEGRATOR, looks, styled
 PICTURES = {
     *("heatmap", "pareto", "pareto-work", "pareto-seconds", "posterior2d-seed2d"),
     *("sheet-digits-inpaint", "calibration-seed2d", "calibration-gmm25-80-2", "calibration-digits-inpaint"),
-    *("budget-seed2d", "budget-gmm25-80-2", "budget-digits-inpaint"),
+    *("budget-seed2d", "budget-gmm25-80-2", "budget-digits-inpaint", "orders-digits-inpaint"),
 }
 
 
@@ -411,27 +411,141 @@ def test_labels_without_room_are_returned() -> None:
 def test_sheet_places_each_picture_where_it_belongs(fake_run: Any) -> None:
     truth = np.linspace(0.0, 1.0, 12).reshape(3, 4)[:, :3]
     arrays = {"posterior_mean": truth, "posterior_std": 0.1 + truth, "samples": np.stack([truth, 1 - truth, truth.T])}
-    fake_run.picture("p", 0, x_true=truth, y_image=truth.T, **arrays)
+    fake_run.picture("p", 0, x_true=truth, y_image=truth.T, prior_std=truth, **arrays)
     fake_run.task("p", 0, "some", {"sw1": 1.0}, np.stack([truth, truth.T, truth, truth]))
     run = read_run(fake_run.write())
     figure = sheet.draw(reports.leaderboard(run.directory), run, 0, run.pictures()["p"][1])
     canvas = np.asarray(figure.axes[0].images[-1].get_array())
     unit = canvas.shape[0]
-    assert canvas.shape[1] == 5 * unit  # mean, std, three samples of the only row
+    assert canvas.shape[1] == 7 * unit  # mean, std, error, three samples and a zoom of the only row
     limits = sheet._range(run.pictures()["p"][1])
-    second = canvas[:, 3 * unit : 4 * unit]
+    second = canvas[:, 4 * unit : 5 * unit]
     middle = [int(unit * (i + 0.5) / 3) for i in range(3)]
-    assert np.array_equal(second[np.ix_(middle, middle)], sheet._grey(truth.T, limits))
+    assert np.array_equal(second[np.ix_(middle, middle)], sheet._shown(truth.T, limits))
     mean = canvas[:, :unit][np.ix_(middle, middle)]
-    assert np.array_equal(mean, sheet._grey((3 * truth + truth.T) / 4, limits))
+    assert np.array_equal(mean, sheet._shown((3 * truth + truth.T) / 4, limits))
+    error = canvas[:, 2 * unit : 3 * unit][np.ix_(middle, middle)]
+    expected = np.array([[np.sign(truth[2, 0] - truth[0, 2]) / 3**0.5]])
+    assert error[0, 2].tolist() == sheet._rgba(sheet.DIVERGING, expected, -4, 4).ravel().tolist()
+
+
+def test_errors_are_in_standard_deviations_and_saturate() -> None:
+    samples = np.array([[[1.0, 3.0], [2.0, 2.0]], [[3.0, 5.0], [2.0, 2.0]]])
+    truth = np.array([[4.0, 1.0], [2.0, 7.0]])
+    found = sheet._pictures(samples, truth, sheet.Range(0.0, 1.0, 1.0))[2]
+    expected = np.array([[-2.0, 3.0], [0.0, -4.0]])
+    np.testing.assert_array_equal(found, sheet._rgba(sheet.DIVERGING, expected, -4.0, 4.0))
+    red, blue = found[0, 1].astype(int), found[1, 1].astype(int)
+    assert red[0] > red[2]
+    assert blue[2] > blue[0]
+
+
+def test_a_zoom_shows_the_middle() -> None:
+    image = np.arange(64.0).reshape(8, 8)
+    np.testing.assert_array_equal(sheet._zoomed(image), np.kron(image[2:6, 2:6], np.ones((2, 2))))
+    assert sheet._zoomed(np.zeros((25, 25))).shape == (25, 25)
 
 
 def test_pixels_that_are_not_finite_have_their_own_colour() -> None:
     limits = sheet.Range(0.0, 1.0, 1.0)
     image = np.array([[0.0, 1.0], [np.nan, 2.0]])
-    assert [tuple(pixel) for pixel in sheet._grey(image, limits).reshape(-1, 4)] == [
+    assert [tuple(pixel) for pixel in sheet._shown(image, limits).reshape(-1, 4)] == [
         (0, 0, 0, 255),
         (255, 255, 255, 255),
         sheet.BAD,
         (255, 255, 255, 255),
     ]
+
+
+def test_a_sheet_without_a_posterior_shows_truth_measurement_and_methods(fake_run: Any) -> None:
+    """A measurement of another size is shown on the square of the truth, and the std up to the largest of the prior."""
+    truth = np.linspace(0.0, 1.0, 9).reshape(3, 3)
+    measured = np.arange(10.0).reshape(5, 2)
+    fake_run.unknown = ("p",)
+    fake_run.picture("p", 0, x_true=truth, y_image=measured, prior_std=0.5 * np.ones((3, 3)))
+    fake_run.task("p", 0, "some", {"psnr_mean_db": 20.0}, np.stack([truth, truth.T, truth, truth]))
+    run = read_run(fake_run.write())
+    figure = sheet.draw(reports.leaderboard(run.directory), run, 0, run.pictures()["p"][1])
+    titles = [text.get_text() for text in figure.axes[0].texts]
+    assert "exact posterior\n(closed form)" not in titles
+    assert {"truth", "measured"} <= set(titles)
+    assert "std: 0 to 0.5" in " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
+    np.testing.assert_array_equal(sheet._resized(measured, (3, 3)), measured[np.ix_([0, 1, 3], [0, 0, 1])])
+
+
+def test_methods_that_draw_one_law_agree_and_others_do_not(fake_run: Any) -> None:
+    """The ratio is about 1 for one law, also where both were given the same numbers, and symmetric."""
+    rng = np.random.default_rng(3)
+    fake_run.unknown = ("p",)
+    fake_run.picture("p", 0, x_true=np.zeros((3, 3)), y_image=np.zeros((3, 3)), prior_std=np.ones((3, 3)))
+    own = rng.standard_normal((200, 3, 3))
+    for config, x in (("a", own), ("b", rng.standard_normal((200, 3, 3))), ("twin", own), ("far", 1 + own[::-1])):
+        fake_run.task("p", 0, config, {"psnr_mean_db": 20.0}, x)
+    fake_run.task("p", 0, "torn", {"psnr_mean_db": 20.0}, np.full((200, 3, 3), np.nan))
+    run = read_run(fake_run.write())
+    board = reports.leaderboard(run.directory)
+    assert not board["posterior_known"].any()
+    figure = agreement.draw(board, run)
+    assert figure is not None
+    names = [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
+    assert sorted(names) == ["a", "b", "far", "twin"]
+    samples = {name: run.samples("p", 0, name, name, "jax") for name in names}
+    ratios = pd.DataFrame(agreement._ratios(list(samples.values())), names, names)
+    np.testing.assert_allclose(ratios, ratios.T)
+    np.testing.assert_allclose(np.diag(ratios), 1.0)
+    assert 0.6 < ratios.loc["a", "b"] < 1.6
+    assert 0.6 < ratios.loc["a", "twin"] < 1.6
+    assert ratios.loc["a", "far"] > 3
+    null = agreement._of_one_law([[x] for x in samples.values()])
+    assert ratios.loc["a", "b"] < null < 1.6
+    assert agreement.draw(board[board["method"].isin(["a", "torn"])], run) is None
+    assert {"agreement-p", "sheet-p"} <= set(dict(figures(board, run)))
+
+
+def test_orders_by_three_scores_are_side_by_side(board: pd.DataFrame) -> None:
+    rows = board[(board["problem"] == "digits-inpaint") & ~board["reference"]].head(5).copy()
+    assert len(rows) == 5
+    rows["psnr_mean_db"] = [30.0, 29.0, 28.0, 27.0, 26.0]
+    rows["sw1"] = [0.1, 0.2, 0.3, 0.4, 0.5]
+    rows["coverage90_range"], rows["coverage90_null"] = [-0.5, 0.02, 0.01, 0.0, 0.0], [0.0, -0.4, 0.3, -0.2, 0.1]
+    figure = orders.draw(rows)
+    assert figure is not None
+    lines = [line.get_ydata() for line in figure.axes[0].lines]
+    np.testing.assert_array_equal(lines, [[0, 0, 4], [1, 1, 3], [2, 2, 2], [3, 3, 1], [4, 4, 0]])
+    told = " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
+    assert "with the distance 1.00, with calibration -1.00" in told
+    assert orders.draw(rows.head(3)) is None
+    assert orders.draw(rows.assign(sw1_doubt="blind")) is None
+    assert orders.draw(rows.assign(coverage90_null_doubt="blind")) is not None
+    assert orders.draw(rows.drop(columns=["coverage90_range", "coverage90_null"])) is None
+
+
+@pytest.mark.parametrize("n", [8, 100])
+def test_95_of_100_pairs_of_one_law_have_at_most_the_ratio_that_is_shown(n: int) -> None:
+    rng = np.random.default_rng(n)
+    samples = [rng.standard_normal((n, 5)) * np.array([1.0, 2.0, 0.1, 1.0, 3.0]) for _ in range(24)]
+    ratios = agreement._ratios(list(samples))[np.triu_indices(24, 1)]
+    null = agreement._of_one_law([[x] for x in samples])
+    assert 0.9 < np.mean(ratios <= null) < 0.995
+    assert np.mean(ratios) == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize("shape", [(5, 8), (3, 6, 6), (3, 4, 7)])
+def test_sheets_of_images_that_are_coloured_or_not_square(fake_run: Any, shape: tuple[int, ...]) -> None:
+    fake_run.unknown = ("p",)
+    truth = np.random.default_rng(0).random(shape)
+    fake_run.picture("p", 0, x_true=truth, y_image=truth[..., :2], prior_std=np.ones(shape))
+    fake_run.task("p", 0, "some", {"psnr_mean_db": 20.0}, np.stack([truth, 1 - truth, truth, truth]))
+    run = read_run(fake_run.write())
+    named = dict(figures(reports.leaderboard(run.directory), run))
+    assert len(named["sheet-p"].axes[0].images) == 2
+    told = " ".join(text.get_text() for text in named["sheet-p"].texts).replace("\n", " ")
+    assert ("three channels" in told) == (len(shape) == 3)
+
+
+def test_colours_are_those_of_the_image() -> None:
+    limits = sheet.Range(0.0, 2.0, 1.0)
+    image = np.array([[[0.0, 2.0]], [[1.0, 3.0]], [[2.0, np.nan]]])
+    assert [tuple(pixel) for pixel in sheet._shown(image, limits).reshape(-1, 4)] == [(0, 128, 255, 255), sheet.BAD]
+    mosaic = sheet._zoomed(np.arange(32.0).reshape(4, 8))
+    np.testing.assert_array_equal(mosaic[0], [10, 10, 11, 11, 12, 12, 13, 13])

@@ -41,7 +41,7 @@ def build() -> Build:
         y = np.linspace(-1.0, 2.0, operator.matrix.shape[0])
         problem = Problem(posterior, operator, GaussianNoise(np.array(0.3)), y, VP(), shape)
         truth = np.asarray(means)[0].reshape(shape) if x_true is None else x_true
-        return Instance(problem, truth, posterior, 0.0)
+        return Instance(problem, truth, lambda: (posterior, 0.0))
 
     return instance
 

@@ -145,10 +145,7 @@ def test_z_std_of_given_moments(build, standardised):
     # along the six axes themselves: the null space is spanned by random directions, so turn those into axes
     reference = scores.reference(instance, n, [1])
     axes = {"range": slice(0, 3), "null": slice(3, 6)}
-    spaces = {
-        name: dataclasses.replace(space, directions=np.eye(d)[axes[name]]) for name, space in reference.spaces.items()
-    }
-    reference = dataclasses.replace(reference, spaces=spaces)
+    reference = dataclasses.replace(reference, directions={name: np.eye(d)[those] for name, those in axes.items()})
     found = z_std(Candidate(centre + widths * standardised(n, d), instance, reference, 1.0))
     correction = (n - 3) / (n - 1) / (1 + 1 / n)
     assert found == pytest.approx(np.sqrt(np.mean((offsets / widths) ** 2) * correction), rel=1e-9)

@@ -14,6 +14,7 @@ import scores
 from problems import load
 from problems.arrays import make_key
 from problems.names import UsageError
+from problems.noise import GaussianNoise
 from problems.operators import matrix_operator
 from problems.posteriors import condition
 from scores.coverage import coverage_test
@@ -71,7 +72,7 @@ def under_noise_times(factor: float):
 
     def law(one):
         problem = one.problem
-        return condition(problem.prior, problem.operator, factor * float(problem.noise.std), problem.y)[0]
+        return condition(problem.prior, problem.operator, GaussianNoise(factor * problem.noise.std), problem.y)[0]
 
     return law
 
@@ -284,3 +285,12 @@ def test_lean_is_in_standard_errors() -> None:
     found = np.array([lean(rng.integers(0, 32, 200), 31) for _ in range(2000)])
     np.testing.assert_allclose(found.mean(axis=0), 0.0, atol=0.12)
     np.testing.assert_allclose(found.std(axis=0), 1.0, atol=0.08)
+
+
+def test_a_prior_without_a_density_leaves_the_likelihood() -> None:
+    instances = [load("digits-inpaint-model-perturbed-5", index) for index in range(16)]
+    x = np.stack([one.posterior.sample(make_key("numpy", [8, i]), 20) for i, one in enumerate(instances)])
+    found, kept = scores.calibrate(x, instances, scores.directions(instances), seed_words=[1], model_truth=True)
+    assert {"log_likelihood", "coordinates"} <= kept.keys()
+    assert not {"log_prior", "hpd"} & kept.keys()
+    assert {one.verdict for one in found} == {"pass"}

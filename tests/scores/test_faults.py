@@ -7,11 +7,18 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import scipy.stats
 
 import problems
+import problems.gaussian_field
 import scores
 from problems.arrays import make_key
+from problems.contract import Instance, Problem
 from problems.names import UsageError
+from problems.noise import GaussianNoise
+from problems.operator_mask import random_pixels
+from problems.posteriors import condition
+from problems.schedules import VP
 from scores.directions import null_directions, range_directions
 from scores.effect import effect
 from scores.faults import FAULTS
@@ -23,6 +30,39 @@ EXAMPLES = [("seed2d", 0), ("gmm25-8-1", 1), ("linear-gaussian-2", 0), ("gaussia
 
 def flat_mean(law):
     return np.asarray(law.mean).reshape(-1)
+
+
+def inpainted_field() -> Instance:
+    """A field of 12 x 12 pixels seen at 60, whose posterior is diagonal in no basis."""
+    whole = problems.gaussian_field.field(12)
+    operator, noise = random_pixels((12, 12), make_key("numpy", [1]), 0.4), GaussianNoise(np.array(0.3))
+    y = whole.sample(make_key("numpy", [2]), 1).ravel()[operator.kept]
+    problem = Problem(whole, operator, noise, y, VP(), (12, 12))
+    return Instance(problem, whole.mean, lambda: condition(whole, operator, noise, y))
+
+
+@pytest.mark.parametrize("name", ["std_divided", "std_multiplied", "shift_range", "shift_null"])
+def test_faults_of_a_field_behind_a_mask_are_faults_of_its_draws_and_its_density(name):
+    instance, fault, d = inpainted_field(), FAULTS[name], 144
+    assert fault.applies(instance)
+    law, exact = fault.law(instance, fault.nominal), instance.posterior
+    factor = {"std_divided": 0.25, "std_multiplied": 4.0}.get(name, 1.0)
+    covs = [one.covariance(np.eye(d).reshape(d, 12, 12)).reshape(d, d) for one in (law, exact)]
+    np.testing.assert_allclose(covs[0], factor * covs[1], rtol=1e-4, atol=1e-6)
+    moved = flat_mean(law) - flat_mean(exact)
+    assert (np.linalg.norm(moved) > 0.1) == name.startswith("shift")
+    drawn, fair = (one.sample(make_key("numpy", [3]), 2000).reshape(2000, d) for one in (law, exact))
+    np.testing.assert_allclose(drawn - flat_mean(law), factor**0.5 * (fair - flat_mean(exact)), atol=1e-4)
+    found = law.log_prob(drawn[:5].reshape(5, 12, 12))
+    expected = scipy.stats.multivariate_normal.logpdf(drawn[:5], flat_mean(law), factor * covs[1])
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
+def test_a_score_in_the_place_of_the_prior_has_no_draws_and_no_density():
+    instance = problems.load("digits-inpaint-model-perturbed-5", 0)
+    assert not FAULTS["ignore_y"].applies(instance)
+    assert not FAULTS["noise_std_divided"].applies(instance)
+    assert FAULTS["std_divided"].applies(instance)
 
 
 def component_covs(law):

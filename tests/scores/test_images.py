@@ -102,3 +102,20 @@ def test_ssim_falls_with_noise_and_the_mean_is_better_than_one(rng):
     assert values[0][0] > values[1][0] > values[2][0]
     assert values[1][0] > values[1][1]
     assert values[2][0] > values[2][1]
+
+
+def test_samples_are_aligned_where_the_measurement_is_blind():
+    """Turned or negative copies of one image near the truth: aligned they are all near it; a shift is not undone."""
+    instance = problems.load("atoms-digits-phase", 0)
+    truth = instance.x_true
+    near = truth + 0.1 * make_key("numpy", [2]).standard_normal((4, 8, 8))
+    x = np.stack([near[0], near[1][::-1, ::-1], -near[2], -near[3][::-1, ::-1]])
+    aligned = Candidate(x, instance, scores.frame(instance, 4), 2.0)
+    plain = Candidate(near, instance, scores.frame(instance, 4), 2.0)
+    assert images.psnr_aligned_db(aligned) == pytest.approx(images.psnr_mean_db(plain))
+    assert images.psnr_mean_db(aligned) < images.psnr_mean_db(plain) - 5
+    moved = Candidate(np.roll(near, 2, axis=2), instance, scores.frame(instance, 4), 2.0)
+    assert images.psnr_aligned_db(moved) < images.psnr_aligned_db(aligned) - 5
+    operator, y = instance.problem.operator, instance.problem.operator(x[:1])
+    for image in operator.symmetries(x[:1])[:, 0]:
+        np.testing.assert_allclose(operator(image[None]), y, atol=1e-9)

@@ -155,5 +155,5 @@ def test_moments_do_not_need_the_whole_covariance_of_a_field():
             raise AssertionError("the dense covariance was formed")
 
     fields = {f.name: getattr(instance.posterior, f.name) for f in dataclasses.fields(instance.posterior)}
-    guarded = dataclasses.replace(instance, posterior=NoCovariance(**fields))
+    guarded = dataclasses.replace(instance, known=lambda: (NoCovariance(**fields), 0.0))
     assert scores.reference(guarded, 3, [1]).spaces["range"].std.shape == (64,)

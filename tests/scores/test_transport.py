@@ -71,7 +71,7 @@ def test_distances_are_symmetric_and_vanish_on_the_reference(build, rng):
     instance = gaussian(build, 3)
     reference = scores.reference(instance, 120, [5])
     other = rng.standard_normal((120, 3)) * [0.4, 1.0, 2.0]
-    swapped = dataclasses.replace(reference, x=other, projections=sorted_projections(other, reference.posterior_mean))
+    swapped = dataclasses.replace(reference, x=other, projections=sorted_projections(other, reference.origin))
     there, back = distances(other, instance, reference), distances(reference.x, instance, swapped)
     for name in DISTANCES:
         assert there[name] == pytest.approx(back[name], rel=1e-6)

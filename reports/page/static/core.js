@@ -139,6 +139,10 @@ PB.testWords = (one) => [
   one.p_value === null ? "" : one.p_value < 1e-4 ? "p < 0.0001" : `p ${one.p_value.toPrecision(2)}`,
 ].filter(Boolean).join(", ");
 
+PB.known = (problem) => {
+  const { provides } = PB.data.run.cards.problems[problem] || {};
+  return !provides || provides.includes("posterior");
+};
 PB.foreign = (problem) => PB.data.run.foreign.includes(problem);
 PB.disbelieved = (problem, metric) => {
   const reasons = PB.data.run.disbelieved[problem] || {};

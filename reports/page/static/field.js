@@ -7,7 +7,7 @@ PB.parts.field = function () {
   const cells = new Map();
   for (let row = 0; row < PB.count(board); row++) cells.set(`${board.label.at[row]} ${board.problem.at[row]}`, row);
   const codes = new Map(board.label.words.map((word, i) => [word, i]));
-  const problems = run.problems.map((name) => [name, board.problem.words.indexOf(name)]);
+  const problems = run.problems.filter(PB.known).map((name) => [name, board.problem.words.indexOf(name)]);
   const all = [...Array(total).keys()], top = all.filter((i) => PB.get(totals, "label", i) === "exact");
   const samplers = all.filter((i) => !totals.reference[i]), others = all.filter((i) => totals.reference[i] && !top.includes(i));
   let many = 12;

@@ -18,6 +18,7 @@ PB.parts.lists = function () {
 
   function calibrated(name) { // where no sampler has a value of SW1
     const [passing, judged] = run.calibrated[name] || [0, 0];
+    if (!PB.known(name)) return "the posterior is not known";
     if (judged) return `${passing} of ${judged} samplers with a verdict pass every calibration test`;
     return run.has_verdicts && PB.foreign(name) ? "no verdicts: the truths are not drawn from the prior" : "no sampler has a value";
   }

@@ -42,8 +42,8 @@ def run_dir(invented: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "dim": 2,
         "data_range": 1.0,
     }
-    problems = {name: problem | {"provides": ["linear"]} for name in ("seed2d", "gmm25-80-2")}
-    problems["digits-inpaint"] = problem | {"kind": "image", "shape": [8, 8], "provides": []}
+    problems = {name: problem | {"provides": ["linear", "posterior"]} for name in ("seed2d", "gmm25-80-2")}
+    problems["digits-inpaint"] = problem | {"kind": "image", "shape": [8, 8], "provides": ["posterior"]}
     method = {"summary": "A sampler.", "frameworks": ["jax"], "requires": ["linear"], "hyper": {"steps": 7}}
     method |= {"presets": {"default": {}}, "oracle": False, "particle": False, "plugin": ""}
     methods = {"dps": method | {"doc": "A sampler.\n\nChung et al. 2023, arXiv 2209.14687, https://example.org/a."}}

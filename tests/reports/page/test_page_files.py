@@ -87,6 +87,9 @@ def test_the_command_repeats_the_cell() -> None:
         " --n 50 --instances 3 --framework torch --device cpu --seed 4 --out runs/again"
     )
     assert "--suite full --problems" in command(cell, {}, 3, {"suite": "full", "command": "typed by hand"})
+    typed = ["x", "run", "--problems", "seed2d,folder:/my/cats", "--prior", "a.pt", "--precision=bfloat16"]
+    own = command(cell | {"problem": "folder-cats-0a1b2c-denoise"}, {}, 3, {"command": typed})
+    assert "--problems folder:/my/cats --methods 'dps[paper]' --prior a.pt --precision bfloat16 " in own
 
 
 def test_pictures_go_to_the_problem_whose_whole_name_they_end_with(fake_run: FakeRun) -> None:
@@ -239,3 +242,42 @@ def test_nothing_is_loaded_from_elsewhere_or_read_as_html() -> None:
     found = set(re.findall(r"https?://[^\s\"'`]+", text))
     assert found == {"http://www.w3.org/2000/svg", "https://arxiv.org/abs/${match[1]}"}
     assert re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\|\s*safe", text) == []
+
+
+@pytest.mark.parametrize(
+    ("unknown", "body", "kicker", "title"),
+    [
+        (("p", "q"), '<body class="no-posterior">', "2 problems (0 with a", "Errors and calibration of 2 methods on 2"),
+        (("q",), "<body>", "2 problems (1 with a posterior that is known", "a is at the floor on every problem."),
+        ((), "<body>", "2 problems whose posteriors are known", "comes closest, on 1 of 2 problems."),
+    ],
+)
+def test_problems_whose_posterior_is_not_known_count_in_nothing_of_the_floor(
+    fake_run: FakeRun, unknown: tuple[str, ...], body: str, kicker: str, title: str
+) -> None:
+    fake_run.unknown = unknown
+    for problem, ratio in {"p": 0.9, "q": 4.0}.items():
+        for label, factor in (("a", 1.0), ("b", 5.0)):
+            for instance in (0, 1):
+                sw1 = {} if problem in unknown else {"sw1": 0.5 * ratio * factor}
+                fake_run.task(problem, instance, label, {"psnr_mean_db": 20.0, "coverage90_range": -0.1, **sw1})
+        for instance in (0, 1):
+            fake_run.floor(problem, instance, "sw1", [0.5, 0.5])
+    board = board_of(fake_run)
+    html = write_page(board, read_run(fake_run.path)).read_text()
+    assert body in html
+    assert kicker in " ".join(html.replace("<b>", "").replace("</b>", "").split())
+    assert title in html
+    totals = aggregates(board, NOTHING, NOTHING).set_index("label")
+    assert set(totals["problems"]) == {2 - len(unknown)}
+    if len(unknown) < 2:
+        assert totals.loc["a", "mean"] == pytest.approx(0.9 if unknown else (0.9 * 4.0) ** 0.5)
+    assert totals.loc["a", "coverage90"] == pytest.approx(-0.1)
+
+
+def test_a_sampler_that_ran_only_where_nothing_is_known_is_no_missing_sampler(fake_run: FakeRun) -> None:
+    fake_run.unknown = ("q",)
+    fake_run.task("q", 0, "a", {"psnr_mean_db": 20.0})
+    board = simple(fake_run, {"exact": {"p": 0.9}})
+    told = headline(aggregates(board, NOTHING, NOTHING), 1, 1)
+    assert told == "No sampler ran on a problem whose posterior is known."

@@ -49,7 +49,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "shape": [2],
         "dim": 2,
         "data_range": 1,
-        "provides": [EVIL],
+        "provides": [EVIL, "posterior"],
     }
     metric = {"summary": EVIL, "unit": EVIL, "better": "lower"}
     info = {

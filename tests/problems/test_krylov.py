@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from methods.krylov import conjugate_gradient, gmres
 from problems.arrays import Array
+from problems.krylov import conjugate_gradient, gmres
 from tests.methods.formulas import krylov, least_residual
 
 Solver = Callable[[Callable[[Array], Array], Array, int], Array]
